@@ -1,0 +1,1 @@
+"""Segue: U-Net segmentation for microscopes and scanners."""

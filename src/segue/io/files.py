@@ -1,0 +1,104 @@
+"""Files appear whole or not at all: a temporary file beside the target, fsync, rename.
+
+A process killed at any moment leaves the old file or the new one, never half of one; what it may leave besides is a
+temporary file, which `remove_leftovers` finds by its name.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segue.errors import CannotCreateError, SegueError, StorageError
+
+TEMPORARY_MARK = ".segue-partial-"
+"""Part of the name of every temporary file; the rest is the target's name and the process id."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the folder of `path`; on leaving, its file becomes `path` in one step.
+
+    The caller creates and closes the file. If the body raises, the temporary file is removed and `path` is as before.
+    The temporary name keeps the suffix of `path`, because many writers choose the format by it.
+
+    Raises CannotCreateError if the folder cannot be written to, StorageError if writing fails (a full disk).
+    """
+    make_folder(path.parent)
+    temporary = path.with_name(f"{TEMPORARY_MARK}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        temporary.replace(path)
+        _flush_to_disk(path.parent)
+    except OSError as error:
+        raise _as_segue_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all. Raises as `whole_file` does."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def make_folder(path: Path) -> None:
+    """Create the folder `path` and what is above it. Raises CannotCreateError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _as_segue_error(error, path) from error
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Remove the temporary files that killed processes left in `folder`; returns what was removed.
+
+    A temporary file of a process that still runs is left alone.
+    """
+    removed = []
+    for path in sorted(folder.glob(f"{TEMPORARY_MARK}*")):
+        owner = path.name.removeprefix(TEMPORARY_MARK).split("-", 1)[0]
+        if owner.isdigit() and not _is_running(int(owner)):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _as_segue_error(error: OSError, path: Path) -> SegueError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        free = _free_bytes(path)
+        return StorageError(f"{path}: {reason}, {free:,} bytes are free there; make room or write elsewhere")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return CannotCreateError(f"{path}: cannot be created ({reason}); choose a place you may write to")
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
+        return CannotCreateError(f"{path}: cannot be created ({reason}); choose another name")
+    return StorageError(f"{path}: writing failed ({reason}); check the disk and try again")
+
+
+def _free_bytes(path: Path) -> int:
+    folder = path
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,85 @@
+"""The energy of the paper and what may stand beside it: weighted cross-entropy, soft Dice, auxiliary maps.
+
+All take logits (B, K, ...), targets (B, ...) of class ids with `IGNORE` where nobody knows, and weights (B, ...).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segue.arrays import IGNORE
+from segue.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """How much each part of the energy counts."""
+
+    cross_entropy: float = 1.0
+    """Factor of the weighted cross-entropy of the paper."""
+    dice: float = 0.0
+    """Factor of the soft Dice loss."""
+    auxiliary: float = 1.0
+    """Factor of the loss of auxiliary maps (distance), where the network has them."""
+
+    def __post_init__(self) -> None:
+        if min(self.cross_entropy, self.dice, self.auxiliary) < 0:
+            raise UsageError(f"the factors of a loss are 0 or more, not {self}")
+        if self.cross_entropy == 0 and self.dice == 0:
+            raise UsageError("a loss needs cross_entropy or dice above 0; both are 0")
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Mean over known pixels of -w(x) log p_l(x)(x), with p the softmax over K (Ronneberger et al. 2015, eq. 1).
+
+    The paper sums over the image; the mean differs by a constant factor and does not depend on the patch size.
+    Without any known pixel it is 0.
+    """
+    energy = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none")
+    return (weights * energy).sum() / (target != IGNORE).sum().clamp(min=1)
+
+
+def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """1 - mean over the classes of 2 sum(p t) / (sum(p) + sum(t)), sums over the known pixels of the whole batch.
+
+    Summing over the batch keeps a class that is missing in one patch from counting there as a total failure. A
+    class that is in no target of the batch is left out: its Dice would be 0 however small p is.
+    """
+    known = (target != IGNORE).unsqueeze(1)
+    probabilities = logits.softmax(dim=1) * known
+    truth = F.one_hot(target.clamp(min=0), logits.shape[1]).movedim(-1, 1) * known
+    over = [0, *range(2, logits.ndim)]
+    present = truth.sum(over)
+    overlap = (probabilities * truth).sum(over)
+    dice = 2 * overlap / (probabilities.sum(over) + present).clamp(min=1e-6)
+    here = present > 0
+    return 1 - dice[here].mean() if bool(here.any()) else logits.sum() * 0
+
+
+def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor) -> Tensor:
+    """Mean over known pixels of the binary cross-entropy between sigmoid(logits) and `maps` in [0, 1], both (B, A, ...).
+
+    The entropy of the maps themselves is subtracted, so that a perfect answer costs 0.
+    """
+    known = (target != IGNORE).unsqueeze(1)
+    energy = F.binary_cross_entropy_with_logits(logits, maps, reduction="none")
+    floor = F.binary_cross_entropy(maps, maps, reduction="none")
+    return ((energy - floor) * known).sum() / (known.sum() * maps.shape[1]).clamp(min=1)
+
+
+def total_loss(
+    logits: Tensor, target: Tensor, weights: Tensor, maps: Tensor | None, config: LossConfig
+) -> Tensor:
+    """The sum of all parts: the first channels of `logits` are the classes, the last ones the auxiliary `maps`."""
+    logits = logits.float()  # bf16 has 8 bits of mantissa: too few for a mean over 10^5 pixels
+    classes = logits.shape[1] - (0 if maps is None else maps.shape[1])
+    loss = logits.new_zeros(())
+    if config.cross_entropy:
+        loss = loss + config.cross_entropy * weighted_cross_entropy(logits[:, :classes], target, weights)
+    if config.dice:
+        loss = loss + config.dice * soft_dice_loss(logits[:, :classes], target)
+    if maps is not None and config.auxiliary:
+        loss = loss + config.auxiliary * auxiliary_loss(logits[:, classes:], maps, target)
+    return loss

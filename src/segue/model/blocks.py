@@ -1,0 +1,93 @@
+"""The blocks of the U-Net, drawn as in Ronneberger, Fischer & Brox (2015), figure 1; 2D and 3D alike.
+
+The number of spatial axes is the length of `kernel` and `factor`: (3, 3) is 2D, (3, 3, 3) is 3D.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED_CONVOLUTION = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORMALIZATION = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+class ConvBlock(nn.Sequential):
+    """(Convolution, batch normalisation, ReLU) twice. Valid convolutions lose `kernel - 1` pixels each."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, *, kernel: Sequence[int], same: bool, normalize: bool
+    ) -> None:
+        axes = len(kernel)
+        padding = tuple(size // 2 if same else 0 for size in kernel)
+        layers: list[nn.Module] = []
+        for before in (channels_in, channels_out):
+            # A bias before batch normalisation would be subtracted again by it.
+            layers.append(
+                CONVOLUTION[axes](before, channels_out, tuple(kernel), padding=padding, bias=not normalize)
+            )
+            if normalize:
+                layers.append(BATCH_NORMALIZATION[axes](channels_out))
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+class EncoderBlock(nn.Module):
+    """A ConvBlock and a max pooling: one level of the contracting path, with its two outputs."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        kernel: Sequence[int],
+        factor: Sequence[int],
+        same: bool,
+        normalize: bool,
+    ) -> None:
+        super().__init__()
+        self.block = ConvBlock(channels_in, channels_out, kernel=kernel, same=same, normalize=normalize)
+        self.pool = MAX_POOLING[len(factor)](tuple(factor))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, ...) to the features for the skip connection and the pooled features for the next level."""
+        features = self.block(x)
+        return features, self.pool(features)
+
+
+class DecoderBlock(nn.Module):
+    """A transposed convolution that halves the channels, the cropped skip beside it, a ConvBlock."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        kernel: Sequence[int],
+        factor: Sequence[int],
+        same: bool,
+        normalize: bool,
+    ) -> None:
+        super().__init__()
+        self.rise = TRANSPOSED_CONVOLUTION[len(factor)](
+            channels_in, channels_out, tuple(factor), stride=tuple(factor)
+        )
+        self.block = ConvBlock(2 * channels_out, channels_out, kernel=kernel, same=same, normalize=normalize)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """(B, 2C, ...) and the skip (B, C, larger) to (B, C, ...) at the skip's resolution."""
+        x = self.rise(x)
+        x = torch.cat([crop_like(skip, x), x], dim=1)
+        return self.block(x)  # type: ignore[no-any-return]
+
+
+def crop_like(larger: Tensor, smaller: Tensor) -> Tensor:
+    """The centre of `larger` (B, C, ...) that is as large as `smaller` along every spatial axis."""
+    if larger.shape[2:] == smaller.shape[2:]:
+        return larger
+    for axis in range(2, larger.ndim):
+        surplus = larger.shape[axis] - smaller.shape[axis]
+        larger = larger.narrow(axis, surplus // 2, smaller.shape[axis])
+    return larger
