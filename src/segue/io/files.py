@@ -1,14 +1,14 @@
 """Files appear whole or not at all: a temporary file beside the target, fsync, rename.
 
-A process killed at any moment leaves the old file or the new one, never half of one; what it may leave besides is a
-temporary file, which `remove_leftovers` finds by its name.
+A process killed at any moment leaves the old file or the new one, never half of one; what it may leave
+besides is a temporary file, which `remove_leftovers` finds by its name.
 """
 
 import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segue.errors import CannotCreateError, SegueError, StorageError
@@ -21,7 +21,8 @@ TEMPORARY_MARK = ".segue-partial-"
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; on leaving, its file becomes `path` in one step.
 
-    The caller creates and closes the file. If the body raises, the temporary file is removed and `path` is as before.
+    The caller creates and closes the file. If the body raises, the temporary file is removed and `path` is as
+    before.
     The temporary name keeps the suffix of `path`, because many writers choose the format by it.
 
     Raises CannotCreateError if the folder cannot be written to, StorageError if writing fails (a full disk).
@@ -36,7 +37,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _as_segue_error(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(
+            OSError
+        ):  # a name too long to be created cannot be removed either; the first error counts
+            temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, data: bytes) -> None:

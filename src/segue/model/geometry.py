@@ -63,7 +63,9 @@ class AxisGeometry:
         if not self.is_legal(size):
             below, above = self.legal_size_below(size), self.legal_size(size)
             nearest = f"{below} or {above}" if below else f"{above}, the smallest"
-            raise TileError(f"the network cannot take {size} px along an axis; the nearest sizes it can take are {nearest} px")
+            raise TileError(
+                f"the network cannot take {size} px along an axis; the nearest sizes it can take are {nearest} px"
+            )
         return size - 2 * self.margin
 
     def is_legal(self, size: int) -> bool:
@@ -76,6 +78,8 @@ class AxisGeometry:
                 return False
             size //= factor
         size -= 2 * (self.kernels[-1] - 1)
+        if size <= 0:
+            return False
         for kernel, factor in zip(reversed(self.kernels[:-1]), reversed(self.factors), strict=True):
             size = size * factor - 2 * (kernel - 1)
             if size <= 0:

@@ -102,7 +102,9 @@ class UNet(nn.Module):
         widths = config.widths
         above = (config.channels, *widths)
         self.encoders = nn.ModuleList(
-            EncoderBlock(above[level], widths[level], kernel=kernel, factor=factor, same=same, normalize=normalize)
+            EncoderBlock(
+                above[level], widths[level], kernel=kernel, factor=factor, same=same, normalize=normalize
+            )
             for level, (kernel, factor) in enumerate(zip(config.kernels[:-1], config.factors, strict=True))
         )
         self.bottom = ConvBlock(

@@ -1,0 +1,43 @@
+"""What a benchmark ran on: the lines that every kept result begins with."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+INTERESTING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16", "amx_int8")
+"""Instruction sets that decide how fast convolutions are."""
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, memory and versions, as plain JSON values. No host name and no user name."""
+    processor = _first_values(Path("/proc/cpuinfo"))
+    memory = _first_values(Path("/proc/meminfo")).get("MemTotal", "")
+    flags = processor.get("flags", "").split()
+    return {
+        "processor": processor.get("model name", platform.processor() or platform.machine()),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(int(memory.split()[0]) / 2**20, 1) if memory else None,
+        "flags": [flag for flag in INTERESTING_FLAGS if flag in flags],
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("segue", "numpy", "scipy", "scikit-image", "torch")},
+    }
+
+
+def _first_values(path: Path) -> dict[str, str]:
+    """The "name : value" lines of a file of Linux's; of equal names the first. Empty on other systems."""
+    values: dict[str, str] = {}
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            name, _, value = line.partition(":")
+            values.setdefault(name.strip(), value.strip())
+    return values
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Random variations of training patches: parameters are drawn first, then applied deterministically."""

@@ -1,0 +1,35 @@
+"""Give an image the channels that a network was trained on, where there is one right way to do it."""
+
+from dataclasses import replace
+
+from segue.arrays import Image
+from segue.errors import ImageError
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a gray image, ITU-R BT.601, as most image programs use them."""
+
+
+def with_channels(image: Image, *, channels: int, rgb: bool) -> Image:
+    """`image` with `channels` channels, colour if `rgb`.
+
+    A gray image becomes colour by repeating its channel; colour becomes gray by its luminance (a gray image that was
+    saved as colour comes back as it was). Raises ImageError for anything else: nobody can guess which channel is which.
+    """
+    if image.channels == channels and (not rgb or image.is_rgb or channels != 3):
+        return image
+    if rgb and image.channels == 1:
+        return replace(image, pixels=image.pixels.repeat(3, axis=0), is_rgb=True)
+    if rgb and image.channels == channels == 3:
+        return replace(image, is_rgb=True)
+    if channels == 1 and image.is_rgb:
+        red, green, blue = image.pixels
+        gray = (
+            red
+            if (red == green).all() and (red == blue).all()
+            else sum(weight * channel for weight, channel in zip(LUMINANCE, image.pixels, strict=True))
+        )
+        return replace(image, pixels=gray[None].astype("float32"), is_rgb=False)
+    raise ImageError(
+        f"{image.name or 'the image'}: {image.channels} channels, but the network was trained on {channels}; "
+        "give it images with the same channels in the same order"
+    )

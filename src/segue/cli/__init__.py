@@ -1,0 +1,96 @@
+"""The command line: parse, call the pipeline, print. One file a command.
+
+The commands import the pipeline inside their functions: it brings torch, and `segue --help` must answer at once. It
+is the one place where our own modules are imported late.
+"""
+
+import errno
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from segue.cli.check import check
+from segue.cli.console import fail
+from segue.cli.demo import demo
+from segue.cli.evaluate import evaluate
+from segue.cli.info import info
+from segue.cli.predict import predict
+from segue.cli.train import train
+from segue.errors import SegueError, StorageError
+
+app = typer.Typer(
+    help="Train a U-Net on a handful of annotated images, and segment images of any size with it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=True,
+)
+for command in (demo, check, train, predict, evaluate, info):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"segue {version('segue')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version and stop."),
+    ] = False,
+) -> None:
+    """Options of segue itself."""
+
+
+class Terminated(BaseException):
+    """SIGTERM: unwinds the stack so that temporary files are removed."""
+
+
+def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with the exit code that says how it went."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (see `segue.errors` and docs/reference/command-line.md)."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        app(args=arguments, prog_name="segue", standalone_mode=False)
+    except Exit as stop:
+        return stop.exit_code
+    except TyperException as error:
+        error.show()
+        return error.exit_code
+    except SegueError as error:
+        return fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, Abort):
+        return fail("interrupted", 130)
+    except Terminated:
+        return fail("terminated", 143)
+    except BrokenPipeError:
+        # Whoever read our output has gone: be quiet, also when Python flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return fail(
+            "there is not enough memory; use smaller images, patches or tiles (--tile, --max-memory)", 1
+        )
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            return fail(f"{error.filename or 'the disk'}: {error.strerror}", StorageError.exit_code)
+        raise
+    return 0

@@ -1,0 +1,92 @@
+"""segue check: what a data set is, and what is wrong with it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segue.cli.console import answer, answer_json, columns, counting
+from segue.fingerprint import Examination, Fingerprint, examine
+from segue.io.datasets import find_pairs
+
+
+def check(
+    data: Annotated[
+        Path, typer.Argument(help="A data set: a folder with images/ and masks/, or another layout.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")] = False,
+) -> None:
+    """Say what a data set is and what is wrong with it. Exit code 65 if it is not fit for training."""
+    pairs = find_pairs(data)
+    with counting("reading") as progress:
+        examination = examine(pairs, progress=progress)
+    if json:
+        answer_json(_plain(examination, layout=pairs.layout))
+    else:
+        answer(describe(examination))
+    if examination.errors:
+        raise typer.Exit(65)
+
+
+def describe(examination: Examination) -> str:
+    """The fingerprint and the findings as text for people."""
+    parts = [columns(_facts(examination.fingerprint))] if examination.fingerprint else []
+    for finding in examination.findings:
+        parts.append(f"{finding.severity}: {finding.file}: {finding.reason}\n    {finding.remedy}".rstrip())
+    if not any(finding.severity != "note" for finding in examination.findings):
+        parts.append("nothing is wrong with these data")
+    return "\n".join(parts)
+
+
+def _facts(print_: Fingerprint) -> list[tuple[str, str]]:
+    def times(shape: tuple[int, ...]) -> str:
+        return " x ".join(map(str, shape))
+
+    shapes = times(print_.median_shape)
+    if print_.shapes > 1:
+        shapes += f" (median of {print_.shapes} shapes, {times(print_.smallest_shape)} to {times(print_.largest_shape)})"
+    facts = [
+        ("images", f"{print_.images}, {print_.spatial_axes}D, {shapes} px"),
+        ("channels", f"{print_.channels}, {print_.colour}" + (f", {print_.bits} bit" if print_.bits else "")),
+    ]
+    if print_.pixel_size:
+        sizes = " x ".join(f"{size:g}" for size in print_.pixel_size)
+        differs = ", not the same in all images" if print_.pixel_size_differs else ""
+        facts.append(("pixel size", f"{sizes} {print_.unit}{differs}"))
+    for number, channel in enumerate(print_.intensities):
+        name = "intensities" if len(print_.intensities) == 1 else f"channel {number}"
+        facts.append(
+            (
+                name,
+                f"{channel.low:.4g} to {channel.high:.4g} (0.5 to 99.5 %), mean {channel.mean:.4g}, "
+                f"deviation {channel.std:.4g}",
+            )
+        )
+    for name, share in zip(print_.classes, print_.class_frequencies, strict=True):
+        facts.append((f"class {name}", f"{100 * share:.3g} % of the pixels"))
+    if print_.ignored:
+        facts.append(("not annotated", f"{100 * print_.ignored:.3g} % of the pixels"))
+    if print_.objects:
+        objects = print_.objects
+        low, middle, high = objects.per_image
+        facts.append(("objects", f"{objects.total:,}; {low} to {high} in an image, median {middle}"))
+        facts.append(
+            (
+                "diameters",
+                f"{objects.diameter[0]:.3g} to {objects.diameter[4]:.3g} px, median {objects.diameter[2]:.3g}",
+            )
+        )
+        facts.append(("touching", f"{100 * objects.touching:.3g} % of the objects"))
+    return facts
+
+
+def _plain(examination: Examination, *, layout: str) -> dict[str, Any]:
+    return {
+        "layout": layout,
+        "fingerprint": examination.fingerprint.to_dict() if examination.fingerprint else None,
+        "findings": [
+            {"severity": one.severity, "file": one.file, "reason": one.reason, "remedy": one.remedy}
+            for one in examination.findings
+        ],
+        "errors": len(examination.errors),
+    }

@@ -1,0 +1,62 @@
+"""What a terminal shows: results on stdout, everything else on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+
+def say(text: str = "") -> None:
+    """A message for people, on stderr."""
+    typer.echo(text, err=True)
+
+
+def fail(reason: str, code: int) -> int:
+    """One error message on stderr; gives back the exit code."""
+    typer.echo(f"segue: {reason}", err=True)
+    return code
+
+
+def answer(text: str) -> None:
+    """A result, on stdout."""
+    typer.echo(text)
+
+
+def answer_json(plain: Mapping[str, Any]) -> None:
+    """A result for programs: one JSON object on stdout."""
+    typer.echo(json.dumps(plain, indent=2, allow_nan=False))
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of texts as aligned columns."""
+    if not rows:
+        return ""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr for (done, total); nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

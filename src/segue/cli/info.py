@@ -1,0 +1,58 @@
+"""segue info: what is in a model file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segue.cli.console import answer, answer_json, columns
+from segue.units import format_duration
+
+
+def info(
+    model: Annotated[Path, typer.Argument(help="A model that 'segue train' wrote.")],
+    json: Annotated[bool, typer.Option("--json", help="Answer with the whole header as JSON.")] = False,
+) -> None:
+    """Show what a model is, how it was trained and how well it did. Its checksum is verified."""
+    from segue.model.file import read_model
+    from segue.model.geometry import axis_geometries
+    from segue.pipeline.scoring import table_of
+
+    file = read_model(model)
+    header = file.header
+    if json:
+        answer_json(header.model_dump(mode="json"))
+        return
+    network = header.network
+    parameters = sum(parameter.numel() for parameter in file.network.parameters())
+    geometry = axis_geometries(network)[0]
+    rows = [
+        (
+            "network",
+            f"{network.spatial_axes}D U-Net, width {network.width}, {network.depth} poolings, {parameters:,} parameters",
+        ),
+        ("padding", f"{network.padding}, receptive-field radius {geometry.radius} px"),
+        (
+            "input",
+            f"{network.channels} channel{'s' if network.channels > 1 else ''}"
+            + (", red green blue" if header.rgb else ""),
+        ),
+        ("intensities", header.normalization.kind),
+        (header.kind, ", ".join(header.classes)),
+        ("maps besides", ", ".join(header.auxiliary) or "none"),
+    ]
+    if header.pixel_size:
+        rows.append(("pixel size", " x ".join(f"{size:g}" for size in header.pixel_size) + f" {header.unit}"))
+    training = header.training
+    if training:
+        rows.append(
+            (
+                "training",
+                f"{training['steps']:,} steps in {format_duration(training['seconds'])}, Segue {header.segue}",
+            )
+        )
+    answer(columns(rows))
+    summary = training.get("validation")
+    if summary:
+        answer(f"on {summary['images']} held-out images, with 95 % intervals over images:")
+        answer(columns(table_of(summary, list(summary["metrics"]))))

@@ -1,0 +1,205 @@
+"""segue train: from annotated images to a model."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segue.cli.console import answer, answer_json, columns, fail, say
+from segue.errors import MissingInputError, UsageError
+from segue.units import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from segue.fingerprint import Examination
+    from segue.pipeline.fitting import FitConfig
+    from segue.plan import Plan
+    from segue.trained import Model
+
+DEFAULT_BUDGET = "20m"
+SECONDS_BETWEEN_LINES = 20.0
+
+
+def train(
+    data: Annotated[
+        Path, typer.Argument(help="A data set: a folder with images/ and masks/, or another layout.")
+    ],
+    out: Annotated[Path, typer.Option(help="The model file to write, such as cells.segue.")],
+    budget: Annotated[
+        str | None,
+        typer.Option(help=f"Time for everything, such as 20m or 1h30m.  [default: {DEFAULT_BUDGET}]"),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of training steps instead of a time: repeatable to the bit.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help='"auto", or "paper" for the network of 2015.')] = "auto",
+    val: Annotated[
+        Path | None, typer.Option(help="A data set to judge with; else some images are held out.")
+    ] = None,
+    no_validation: Annotated[
+        bool, typer.Option("--no-validation", help="Train on all images, judge on none.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted training of this model.")
+    ] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="A plan (TOML) to follow instead of making one.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on the way.")] = False,
+) -> None:
+    """Train a U-Net on annotated images within a time budget, and judge it on images it has not seen."""
+    if budget is not None and steps is not None:
+        raise UsageError("give --budget or --steps, not both")
+    seconds = parse_duration(budget or DEFAULT_BUDGET) if steps is None else None
+    if out.suffix != ".segue":
+        raise UsageError(
+            f"the model {out} should be called something.segue; give --out {out.with_suffix('.segue')}"
+        )
+    if not data.exists():
+        raise MissingInputError(f"{data}: there is no such folder")
+    from segue.config import plan_from_toml
+    from segue.io.datasets import find_pairs
+    from segue.pipeline.fitting import FitConfig
+
+    plan = plan_from_toml(_text(config), source=str(config)) if config else None
+    fit_config = FitConfig(
+        budget=seconds,
+        steps=steps,
+        preset=preset,  # type: ignore[arg-type]
+        seed=seed,
+        validate=not no_validation,
+        plan=plan,
+        out=out,
+        resume=resume,
+    )
+    _run(find_pairs(data), find_pairs(val) if val else None, fit_config, json=json, quiet=quiet)
+
+
+def _run(pairs: Any, validation: Any, config: "FitConfig", *, json: bool, quiet: bool) -> None:
+    from segue.pipeline.fitting import FitObserver, TrainingInterruptedError, fit
+    from segue.train.loop import Observer
+
+    report = Report(quiet=quiet)
+    with _stopping() as stopped:
+        observer = FitObserver(
+            on_examined=report.examined,
+            on_plan=report.plan,
+            loop=Observer(
+                on_step=report.step,
+                on_validation=report.validation,
+                should_stop=lambda: stopped() is not None,
+            ),
+        )
+        try:
+            model = fit(pairs, validation=validation, config=config, observer=observer)
+        except TrainingInterruptedError:
+            assert config.out is not None
+            code = 128 + (stopped() or signal.SIGINT)
+            hint = "its state is kept, go on with --resume"
+            raise typer.Exit(fail(f"the training of {config.out} was stopped; {hint}", code)) from None
+    if json:
+        answer_json({"model": str(config.out), **model.header.training})
+    else:
+        answer(_result(model, config))
+
+
+class Report:
+    """Tells on stderr how the training goes: lines now and then, or one live line on a terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._told = time.monotonic()
+        self._loss: float | None = None
+
+    def examined(self, examination: "Examination") -> None:
+        """Show the findings of the label doctor; errors are shown by whoever stops for them."""
+        from segue.cli.check import describe
+
+        if not self._quiet and not examination.errors:
+            say(describe(examination))
+
+    def plan(self, plan: "Plan", train: int, validation: int) -> None:
+        """Show the plan with its reasons."""
+        if self._quiet:
+            return
+        rows = [(name, reason) for name, reason in plan.reasons.items()]
+        rows.append(("images", f"{train} to learn from, {validation} held out to judge with"))
+        say(columns(rows))
+
+    def step(self, record: dict[str, float], seconds_left: float | None) -> None:
+        """Note a step; tell of it if it is time."""
+        loss = record["loss"]
+        self._loss = loss if self._loss is None else 0.98 * self._loss + 0.02 * loss
+        pause = 0.2 if self._live else SECONDS_BETWEEN_LINES
+        if self._quiet or time.monotonic() - self._told < pause:
+            return
+        self._told = time.monotonic()
+        left = f", {format_duration(seconds_left)} left" if seconds_left is not None else ""
+        line = f"step {record['step']:.0f}, {100 * record['progress']:.0f} %, loss {self._loss:.4f}{left}"
+        if self._live:
+            typer.echo(f"\r\x1b[2K{line}", err=True, nl=False)
+        else:
+            say(line)
+
+    def validation(self, record: dict[str, float]) -> None:
+        """Tell what a validation measured."""
+        if self._quiet:
+            return
+        scores = ", ".join(
+            f"{name} {value:.4f}"
+            for name, value in record.items()
+            if name not in ("step", "progress", "seconds", "score")
+        )
+        start = "\r\x1b[2K" if self._live else ""
+        say(f"{start}after step {record['step']:.0f} on held-out images: {scores or 'nothing is held out'}")
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], int | None]]:
+    """Catch SIGINT and SIGTERM once, so that the training can save its state; a second one ends it at once."""
+    caught: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: caught[0] if caught else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _result(model: "Model", config: "FitConfig") -> str:
+    from segue.pipeline.scoring import table_of
+
+    training = model.header.training
+    lines = [f"{config.out}: {training['steps']:,} steps in {format_duration(training['seconds'])}"]
+    summary = training["validation"]
+    if summary:
+        wanted = [name for name in HEADLINES if name in summary["metrics"]]
+        wanted += [name for name in summary["metrics"] if name.startswith("dice/")]
+        lines.append(f"on {summary['images']} held-out images, with 95 % intervals over images:")
+        lines.append(columns(table_of(summary, wanted)))
+    return "\n".join(lines)
+
+
+HEADLINES = ("dice", "pixel_error", "average_precision", "average_precision_50_95", "count_error")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        raise MissingInputError(f"{path}: there is no such plan") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: this cannot be read as a plan ({error})") from error

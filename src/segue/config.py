@@ -1,0 +1,77 @@
+"""Plans as TOML and back. Every mistake in a file is named with its place, what is allowed and the nearest name."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from segue.errors import UsageError
+from segue.plan import Plan
+
+
+def plan_to_dict(plan: Plan) -> dict[str, Any]:
+    """A plan as lists, dictionaries, numbers and texts."""
+    return json.loads(json.dumps(asdict(plan)))  # type: ignore[no-any-return]
+
+
+def plan_from_dict(plain: Mapping[str, Any], *, source: str = "the plan") -> Plan:
+    """The inverse of `plan_to_dict`; what is missing takes its default. Raises UsageError naming the entry."""
+    _check_names(plain, Plan, where="", source=source)
+    try:
+        return TypeAdapter(Plan).validate_python(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{source}: {place}: {first['msg'].lower()} (it is {first['input']!r})") from error
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
+
+
+def plan_to_toml(plan: Plan) -> str:
+    """A plan as TOML, each choice with its reason as a comment where there is one."""
+    plain = plan_to_dict(plan)
+    reasons = plain.pop("reasons")
+    lines = ["# The plan of a training: edit it and give it back with 'segue train --config'."]
+    lines += [f"# {name}: {reason}" for name, reason in reasons.items()]
+    return "\n".join([*lines, "", *_table(plain, ())]) + "\n"
+
+
+def plan_from_toml(text: str, *, source: str) -> Plan:
+    """Read a plan. Raises UsageError naming `source`, the place and what is allowed."""
+    try:
+        plain = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{source}: this is not valid TOML: {error}") from error
+    return plan_from_dict(plain, source=source)
+
+
+def _table(plain: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    values = {key: value for key, value in plain.items() if not isinstance(value, dict) and value is not None}
+    tables = {key: value for key, value in plain.items() if isinstance(value, dict)}
+    lines = [f"[{'.'.join(path)}]"] if path and values else []
+    lines += [f"{key} = {_value(value)}" for key, value in values.items()]
+    lines += [""] if values else []
+    for key, value in tables.items():
+        lines += _table(value, (*path, key))
+    return lines
+
+
+def _value(value: Any) -> str:
+    # A JSON string, number, truth value or list of them is written the same in TOML.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _check_names(plain: Mapping[str, Any], kind: Any, *, where: str, source: str) -> None:
+    hints = get_type_hints(kind)
+    known = [field.name for field in fields(kind)]
+    for name, value in plain.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
+            raise UsageError(f'{source}: "{where}{name}" is not a setting; {hint}')
+        if is_dataclass(hints[name]) and isinstance(value, Mapping):
+            _check_names(value, hints[name], where=f"{where}{name}.", source=source)

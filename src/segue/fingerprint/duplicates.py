@@ -1,0 +1,95 @@
+"""Images that are there twice: equal to the pixel, or nearly (saved again, brightened, turned)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.fingerprint.measures import ImageMeasure
+
+_ALIKE = 0.95
+"""Correlation of two thumbnails from which images count as near-duplicates."""
+_ENOUGH_FOR_MEAN = 8
+"""From this many images of one shape on, what all have in common (a field of view) is taken off first."""
+_FAINTEST = 1e-4
+"""Thumbnails that vary by less than this part of the largest intensity hold nothing to compare."""
+
+Group = tuple[int, ...]
+
+
+def equal_images(images: Sequence[ImageMeasure]) -> list[Group]:
+    """Groups of the indices of images with the same pixels, each ascending."""
+    by_digest: dict[str, list[int]] = defaultdict(list)
+    for index, image in enumerate(images):
+        by_digest[image.digest].append(index)
+    return [tuple(group) for group in by_digest.values() if len(group) > 1]
+
+
+def similar_images(images: Sequence[ImageMeasure]) -> list[Group]:
+    """Groups of the indices of images that are equal or nearly, each ascending; also flipped and turned ones.
+
+    Only images of the same shape (or turned by 90 degrees) and number of channels are compared, by the
+    correlation of their thumbnails.
+    """
+    leader = list(range(len(images)))
+
+    def find(index: int) -> int:
+        while leader[index] != index:
+            index = leader[index]
+        return index
+
+    def join(one: int, other: int) -> None:
+        one, other = sorted((find(one), find(other)))
+        leader[other] = one
+
+    for group in equal_images(images):
+        for index in group[1:]:
+            join(group[0], index)
+    for members in _comparable(images):
+        thumbnails = _prepare([images[index] for index in members])
+        for one, other in _alike(thumbnails):
+            join(members[one], members[other])
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index in range(len(images)):
+        groups[find(index)].append(index)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _comparable(images: Sequence[ImageMeasure]) -> list[list[int]]:
+    members: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for index, image in enumerate(images):
+        if not image.is_constant:
+            members[(*image.shape[:-2], *sorted(image.shape[-2:]), len(image.channels))].append(index)
+    return [group for group in members.values() if len(group) > 1]
+
+
+def _prepare(images: Sequence[ImageMeasure]) -> NDArray[np.float64]:
+    """(N, side, side) thumbnails of mean 0 and length 1, without what all have in common; or 0 if faint."""
+    thumbnails = np.stack([image.thumbnail for image in images]).astype(np.float64)
+    thumbnails -= thumbnails.mean(axis=(1, 2), keepdims=True)
+    scale = np.linalg.norm(thumbnails, axis=(1, 2), keepdims=True)
+    size = thumbnails[0].size ** 0.5
+    largest = np.array([max(abs(c.highest) for c in image.channels) for image in images])
+    faint = scale[:, 0, 0] / size <= _FAINTEST * np.maximum(largest, 1e-30)
+    thumbnails = np.where(faint[:, None, None], 0, thumbnails / np.maximum(scale, 1e-30))
+    if len(images) >= _ENOUGH_FOR_MEAN:
+        thumbnails -= np.median(thumbnails, axis=0)
+        thumbnails -= thumbnails.mean(axis=(1, 2), keepdims=True)
+        scale = np.linalg.norm(thumbnails, axis=(1, 2), keepdims=True)
+        thumbnails = np.where(faint[:, None, None], 0, thumbnails / np.maximum(scale, 1e-30))
+    return thumbnails
+
+
+def _alike(thumbnails: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs of indices whose thumbnails correlate, in any of the eight orientations."""
+    count = len(thumbnails)
+    flat = thumbnails.reshape(count, -1)
+    best = np.full((count, count), -1.0)
+    for turns in range(4):
+        for flipped in (False, True):
+            turned = np.rot90(thumbnails, turns, axes=(1, 2))
+            turned = turned[:, :, ::-1] if flipped else turned
+            np.maximum(best, flat @ turned.reshape(count, -1).T, out=best)
+    ones, others = np.nonzero(np.triu(best, 1) >= _ALIKE)
+    return list(zip(ones.tolist(), others.tolist(), strict=True))

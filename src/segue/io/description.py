@@ -1,0 +1,214 @@
+"""`dataset.toml`: what its owner says of a data set, checked word by word."""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
+
+from segue.errors import DatasetError
+from segue.io.labels import Coding, LabelSpec, show_value
+
+FILE_NAME = "dataset.toml"
+"""The name of the description beside images/ and masks/."""
+
+RawValue = StrictInt | StrictStr
+"""A raw value of a mask: a number, or a colour "#rrggbb"."""
+PositiveSize = Annotated[StrictFloat | StrictInt, Field(gt=0, lt=1e9)]
+"""A length in micrometres."""
+
+
+class Description(BaseModel):
+    """The contents of `dataset.toml`. Every key is optional; what is missing is decided from the files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: Literal["classes", "objects"] | None = None
+    """What the masks hold."""
+    classes: tuple[StrictStr, ...] | None = Field(default=None, min_length=2, max_length=255)
+    """Names of the classes, class 0 first."""
+    values: dict[str, StrictInt] | None = None
+    """Raw value (a number, or "#rrggbb") -> class id."""
+    ignore: RawValue | tuple[RawValue, ...] | None = None
+    """Raw value or values of pixels that nobody has annotated."""
+    pixel_size: tuple[PositiveSize, ...] | None = Field(default=None, min_length=2, max_length=3)
+    """Micrometres along (z) y x; overrides what the files say."""
+    group: StrictStr | None = None
+    """Regular expression on a pair's name; its first group names the group that is never split."""
+    region: StrictStr | None = None
+    """A folder of masks beside images/: pixels outside of them are ignored."""
+
+
+def read_description(path: Path) -> Description:
+    """Read and check a `dataset.toml`. Raises DatasetError with the line or the key that is wrong."""
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise DatasetError(f"{path}: this is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: the file is not UTF-8 text; save it as UTF-8") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: the file cannot be read ({error.strerror})") from error
+    return check_description(content, source=path)
+
+
+def check_description(content: dict[str, Any], *, source: Path) -> Description:
+    """Turn parsed TOML or JSON into a `Description`. Raises DatasetError."""
+    try:
+        description = Description.model_validate(content)
+    except ValidationError as error:
+        raise DatasetError(f"{source}: {_explain(error)}") from error
+    _check_classes(description, source)
+    _check_group(description, source)
+    explicit_spec(description, source=source)
+    return description
+
+
+def explicit_spec(description: Description, *, source: Path) -> LabelSpec | None:
+    """The LabelSpec that a description states in full; None if the masks have to be looked at.
+
+    Raises DatasetError if values, classes and ignore contradict each other.
+    """
+    ignore, ignore_coding = _raw_values(_as_list(description.ignore), "ignore", source)
+    table, coding = _raw_values(list(description.values or {}), "values", source)
+    if table and ignore and coding != ignore_coding:
+        raise DatasetError(f"{source}: values and ignore must both be numbers or both be colours")
+    both = sorted(set(table) & set(ignore))
+    if both:
+        shown = show_value(both[0], coding)
+        raise DatasetError(f"{source}: {shown} stands in values and in ignore; keep one of them")
+    if description.values is None:
+        return None
+    values = dict(zip(table, description.values.values(), strict=True))
+    if description.labels == "objects":
+        if set(values.values()) - {0}:
+            raise DatasetError(
+                f'{source}: with labels = "objects", values can only say which value is background (= 0); '
+                "every other value is an object"
+            )
+        return LabelSpec(
+            kind="objects",
+            classes=description.classes or ("background", "object"),
+            values=values,
+            ignore=frozenset(ignore),
+            coding=coding,
+        )
+    return LabelSpec(
+        kind="classes",
+        classes=_class_names(description.classes, set(values.values()), source),
+        values=values,
+        ignore=frozenset(ignore),
+        coding=coding,
+    )
+
+
+def ignored_values(description: Description, *, source: Path) -> frozenset[int]:
+    """The raw values (or packed colours) that mean "not annotated"."""
+    return frozenset(_raw_values(_as_list(description.ignore), "ignore", source)[0])
+
+
+def _class_names(names: tuple[str, ...] | None, ids: set[int], source: Path) -> tuple[str, ...]:
+    if names is None:
+        count = max(max(ids, default=1) + 1, 2)
+        several = tuple(f"class {number}" for number in range(1, count))
+        names = ("background", *(several if count > 2 else ("foreground",)))
+    if any(not 0 <= one < len(names) for one in ids):
+        wrong = next(one for one in sorted(ids) if not 0 <= one < len(names))
+        raise DatasetError(
+            f"{source}: values maps to class {wrong}, but the classes are 0 to {len(names) - 1} "
+            f"({', '.join(names)})"
+        )
+    missing = [name for number, name in enumerate(names) if number not in ids]
+    if missing:
+        raise DatasetError(
+            f"{source}: no value maps to {', '.join(missing)}; class ids must be 0, 1, 2, ... without gaps, "
+            "so add its value or remove the class"
+        )
+    return names
+
+
+def _as_list(value: RawValue | tuple[RawValue, ...] | None) -> list[RawValue]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def _raw_values(entries: list[Any], key: str, source: Path) -> tuple[list[int], Coding]:
+    """Numbers as they are, "#rrggbb" packed; which of the two they are."""
+    numbers: list[int] = []
+    colours = 0
+    for entry in entries:
+        text = str(entry).strip()
+        if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+            numbers.append(int(text[1:], 16))
+            colours += 1
+        elif re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+            numbers.append(int(text))
+        else:
+            raise DatasetError(
+                f"{source}: {key} holds {text!r}; a value of a mask is a whole number such as 255, "
+                'or a colour such as "#ff0000"'
+            )
+    if 0 < colours < len(entries):
+        raise DatasetError(f"{source}: {key} mixes numbers and colours; use one of the two")
+    repeated = sorted({one for one in numbers if numbers.count(one) > 1})
+    if repeated:
+        raise DatasetError(
+            f"{source}: {key} names {show_value(repeated[0], 'colour' if colours else 'gray')} twice"
+        )
+    return numbers, "colour" if colours else "gray"
+
+
+def _check_classes(description: Description, source: Path) -> None:
+    names = description.classes
+    if names is None:
+        return
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DatasetError(
+            f"{source}: classes names {repeated[0]!r} twice; each class needs a name of its own"
+        )
+    if any(not name.strip() for name in names):
+        raise DatasetError(f"{source}: classes holds an empty name")
+    if "background" in names[1:]:
+        raise DatasetError(
+            f"{source}: background stands at position {names.index('background')} of classes; it must be "
+            f"class 0, so write it first and map its value to 0"
+        )
+    if "ignore" in names:
+        raise DatasetError(f'{source}: "ignore" is not a class; write its value as ignore = ...')
+
+
+def _check_group(description: Description, source: Path) -> None:
+    if description.group is None:
+        return
+    try:
+        pattern = re.compile(description.group)
+    except re.error as error:
+        raise DatasetError(
+            f"{source}: group = {description.group!r} is no regular expression: {error}"
+        ) from error
+    if pattern.groups < 1:
+        raise DatasetError(
+            f"{source}: group = {description.group!r} has no parentheses; put them around the part of the "
+            f"name "
+            r'that images of one group share, as in "(.+)_t\\d+"'
+        )
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][:1])
+    if first["type"] == "extra_forbidden":
+        known = list(Description.model_fields)
+        near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(known)}"
+        return f"unknown key {where!r}; {hint}"
+    value = first["input"]
+    if where == "labels":
+        near = difflib.get_close_matches(str(value), ["classes", "objects"], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f'labels = {value!r}, but it must be "classes" or "objects"{hint}'
+    return f"{where} is wrong at {value!r}: {first['msg']}"

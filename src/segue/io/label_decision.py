@@ -1,0 +1,307 @@
+"""What the values of masks mean when nobody has said so: classes or objects, and which value is which class.
+
+The evidence of every mask is gathered first (`summarise`: one small record a mask), then `decide` judges all
+records together by rules in a fixed order. The answer names the rule that spoke, how sure it is, and what to
+write if it errs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.arrays import LabelKind
+from segue.errors import LabelError
+from segue.io.findings import Finding
+from segue.io.label_codes import main_values
+from segue.io.labels import Coding, LabelSpec, RawMask, as_coding, show_value
+
+Confidence = Literal["sure", "likely", "guess"]
+
+MAX_CLASSES = 64
+"""More different values than this are taken for objects, unless most of them come in several pieces."""
+
+_LARGEST_COUNTED = 2**24
+"""Pixels of a mask in which connected pieces are counted; of a larger one, only in its middle."""
+_MOST_COUNTED = 1000
+"""Values of one mask whose pieces are counted; of more, an even selection."""
+_CODE_GAP = 10
+"""Gray codes of classes (0, 50, 100, or 0, 128, 255) lie at least this far apart; ids of objects follow each
+other."""
+_MANY = 20
+"""A mask with more single-piece values than this shows objects."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSummary:
+    """What the decision needs to know of one mask. All arrays are (n,), one entry a value."""
+
+    name: str
+    coding: Coding
+    lossy: bool
+    values: NDArray[np.int64]
+    """The different raw values, ascending."""
+    counts: NDArray[np.int64]
+    """Pixels of each value."""
+    inner: NDArray[np.int64]
+    """Pixels of each value all of whose direct neighbours, diagonal ones included, have that value too."""
+    between: NDArray[np.int64]
+    """Pixels of each value with both a smaller and a larger value within 2 pixels."""
+    pieces: NDArray[np.int64]
+    """Connected components of each value, diagonal neighbours connected; 0 where they were not counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the masks of a data set were found to mean."""
+
+    spec: LabelSpec
+    sentence: str
+    """What was decided, why, and how to change it: for people."""
+    confidence: Confidence
+    """How far to trust it. "sure" also stands for what dataset.toml says."""
+    findings: tuple[Finding, ...] = ()
+    """What the doctor should say of the masks on the way: anti-aliasing, JPEG."""
+
+
+def summarise(raw: RawMask) -> MaskSummary:
+    """Gather the evidence of one mask."""
+    from scipy import ndimage
+
+    values, where, counts = np.unique(raw.values, return_inverse=True, return_counts=True)
+    rank = where.reshape(raw.values.shape).astype(np.int32)
+    is_inner = ndimage.minimum_filter(rank, size=3) == ndimage.maximum_filter(rank, size=3)
+    is_between = (ndimage.minimum_filter(rank, size=5) < rank) & (rank < ndimage.maximum_filter(rank, size=5))
+    return MaskSummary(
+        name=raw.name,
+        coding=raw.coding,
+        lossy=raw.lossy,
+        values=values,
+        counts=counts.astype(np.int64),
+        inner=np.bincount(rank[is_inner], minlength=len(values)).astype(np.int64),
+        between=np.bincount(rank[is_between], minlength=len(values)).astype(np.int64),
+        pieces=_count_pieces(_middle(rank), len(values)),
+    )
+
+
+def decide(
+    summaries: Sequence[MaskSummary],
+    *,
+    kind: LabelKind | None = None,
+    classes: tuple[str, ...] | None = None,
+    ignore: frozenset[int] = frozenset(),
+) -> Decision:
+    """Decide from the evidence of all masks what their values mean; `kind`, `classes` and `ignore` are given
+    facts.
+
+    Raises LabelError if there is no mask, or if the facts and the masks contradict each other.
+    """
+    if not summaries:
+        raise LabelError("there is no mask to learn the meaning of values from; add masks")
+    coding: Coding = "colour" if any(one.coding == "colour" for one in summaries) else "gray"
+    masks = [_without(_recoded(one, coding), ignore) for one in summaries]
+    if kind == "objects":
+        named = classes or ("background", "object")
+        spec = LabelSpec(kind="objects", classes=named, ignore=ignore, coding=coding)
+        return Decision(
+            spec=spec, confidence="sure", sentence="The masks hold objects, as dataset.toml says."
+        )
+    codes, reason = main_values(masks)
+    findings = () if reason is None else (_codes_finding(masks, codes, coding, reason),)
+    snapped = reason is not None
+    background, others = _background(masks, codes, coding)
+    if kind is None and classes is None and not snapped:
+        what, why, confidence = _judge(masks, background, others, coding)
+    else:
+        what, confidence = "classes", "likely" if snapped else "sure"
+        why = reason or "dataset.toml says so"
+    if what == "objects":
+        spec = LabelSpec(kind="objects", classes=("background", "object"), ignore=ignore, coding=coding)
+        sentence = (
+            f'The masks hold objects: {why}. If they hold classes, write labels = "classes" in dataset.toml.'
+        )
+        return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
+    spec = _class_spec([background, *others], classes=classes, ignore=ignore, coding=coding, snap=snapped)
+    meaning = ", ".join(
+        f"{show_value(value, coding)} = {spec.classes[one]}" for value, one in spec.values.items()
+    )
+    sentence = f"The masks hold classes ({meaning}): {why}."
+    if kind is None and classes is None:
+        sentence += ' If each value is an object of its own, write labels = "objects" in dataset.toml.'
+    if (
+        255 in others
+        and coding == "gray"
+        and len(others) > 1
+        and max(v for v in others if v != 255) < MAX_CLASSES
+    ):
+        sentence += " If 255 marks pixels that nobody annotated, write ignore = 255."
+    return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
+
+
+def _judge(
+    masks: Sequence[MaskSummary], background: int, others: Sequence[int], coding: Coding
+) -> tuple[LabelKind, str, Confidence]:
+    """Classes or objects, why, and how sure: the first rule that applies speaks."""
+    if not others:
+        return "classes", "all of them hold one single value, so there is nothing to learn from them", "guess"
+    if len(others) == 1:
+        return "classes", "there are two values", "sure"
+    sets = [frozenset(int(value) for value in one.values if value != background) for one in masks]
+    filled = [one for one in sets if one]
+    pieces = np.concatenate([one.pieces[one.values != background] for one in masks])
+    split = float((pieces[pieces > 0] > 1).mean()) if (pieces > 0).any() else 0.0
+    share = f"{split:.0%} of the values in a mask come in several pieces"
+    largest = max(len(one) for one in filled)
+    shared = float(np.mean([sum(value in one for one in filled) / len(filled) for value in others]))
+    if len(others) > MAX_CLASSES and (split < 0.5 or shared < 0.3):
+        return "objects", f"there are {len(others):,} different values, and {share}", "sure"
+    if split >= 0.3:
+        sure: Confidence = "sure" if split >= 0.5 and len(others) <= 16 else "likely"
+        return "classes", f"there are {len(others) + 1} values, and {share}", sure
+    if coding == "gray" and _look_like_codes([background, *others]) and shared >= 0.5:
+        return "classes", f"the {len(others) + 1} values are spread out like gray codes", "likely"
+    if largest > _MANY:
+        return "objects", f"one mask holds up to {largest:,} values, nearly each in one piece", "sure"
+    counts = {len(one) for one in filled}
+    if len(set(filled)) == 1 and len(filled) >= 3 and len(others) <= 10:
+        return "classes", f"all {len(filled)} masks hold the same {len(others) + 1} values", "likely"
+    if coding == "colour" and shared < 0.5 and len(filled) >= 2:
+        return "objects", "each mask has colours of its own, each in one piece", "likely"
+    numbered = all(one == frozenset(range(1, len(one) + 1)) for one in filled)
+    if numbered and len(counts) > 1 and len(others) >= 3:
+        return (
+            "objects",
+            f"each mask counts from 1 to its number of objects, up to {largest}, each in one piece",
+            "likely",
+        )
+    if len(others) <= 5 and len(filled) >= 3 and not numbered and shared >= 0.4:
+        return "classes", f"the masks share {len(others) + 1} values, but do not number them from 1", "likely"
+    if len(others) == 2:
+        return "classes", "there are three values", "guess"
+    return (
+        "objects",
+        f"there are {len(others)} values besides the background, nearly each in one piece",
+        "guess",
+    )
+
+
+def _look_like_codes(values: Sequence[int]) -> bool:
+    gaps = np.diff(sorted(values))
+    if len(values) > 17 or gaps.min() < _CODE_GAP:
+        return False
+    regular = int(gaps.max() - gaps.min()) <= 2
+    round_numbers = all(value % 10 == 0 or value % 32 == 0 or (value + 1) % 32 == 0 for value in values)
+    return regular or round_numbers or max(values) == 255
+
+
+def _class_spec(
+    values: Sequence[int],
+    *,
+    classes: tuple[str, ...] | None,
+    ignore: frozenset[int],
+    coding: Coding,
+    snap: bool,
+) -> LabelSpec:
+    ordered = list(values)
+    if len(ordered) == 1 and classes is None:
+        ordered.append(ordered[0] + 1 if ordered[0] == 0 else 0)
+        ordered.sort()
+    if classes is None:
+        several = tuple(f"class {number}" for number in range(1, len(ordered)))
+        classes = ("background", *(several if len(ordered) > 2 else ("foreground",)))
+    elif coding == "gray" and not snap and set(ordered) <= set(range(len(classes))):
+        ordered = list(range(len(classes)))
+    elif len(ordered) != len(classes):
+        found = ", ".join(show_value(value, coding) for value in sorted(ordered)[:12])
+        raise LabelError(
+            f"the masks hold {len(ordered)} values ({found}{', ...' if len(ordered) > 12 else ''}), but "
+            f"dataset.toml names {len(classes)} classes ({', '.join(classes)}); write in it which value is "
+            f"which class, "
+            f"for example values = {{ {show_value(ordered[0], coding)} = 0 }}"
+        )
+    table = {value: number for number, value in enumerate(ordered)}
+    return LabelSpec(kind="classes", classes=classes, values=table, ignore=ignore, coding=coding, snap=snap)
+
+
+def _background(masks: Sequence[MaskSummary], codes: Sequence[int], coding: Coding) -> tuple[int, list[int]]:
+    """The background (0 if it is there; else the smallest value, or the most frequent colour) and the
+    rest."""
+    if not codes:
+        return 0, []
+    if 0 in codes or coding == "gray":
+        background = min(codes)
+    else:
+        totals = {code: sum(int(one.counts[one.values == code].sum()) for one in masks) for code in codes}
+        background = max(codes, key=lambda code: totals[code])
+    return background, [code for code in codes if code != background]
+
+
+def _codes_finding(
+    masks: Sequence[MaskSummary], codes: Sequence[int], coding: Coding, reason: str
+) -> Finding:
+    hit = [one for one in masks if not np.isin(one.values, codes).all()]
+    pixels = sum(int(one.counts[~np.isin(one.values, codes)].sum()) for one in hit)
+    first = hit[0].name if hit else masks[0].name
+    shown = ", ".join(show_value(code, coding) for code in codes)
+    return Finding(
+        severity="warning",
+        file=first,
+        reason=f"{reason}: {pixels:,} pixels in {len(hit)} of {len(masks)} masks are none of {shown}",
+        remedy="each such pixel is taken for the nearest of these values; export the masks as PNG or TIFF "
+        "without smoothing to be rid of the doubt",
+    )
+
+
+def _recoded(one: MaskSummary, coding: Coding) -> MaskSummary:
+    if one.coding == coding:
+        return one
+    values = as_coding(RawMask(values=one.values, name=one.name), coding)
+    order = np.argsort(values)
+    return MaskSummary(
+        name=one.name,
+        coding=coding,
+        lossy=one.lossy,
+        values=values[order],
+        counts=one.counts[order],
+        inner=one.inner[order],
+        between=one.between[order],
+        pieces=one.pieces[order],
+    )
+
+
+def _without(one: MaskSummary, ignore: frozenset[int]) -> MaskSummary:
+    keep = ~np.isin(one.values, list(ignore))
+    return MaskSummary(
+        name=one.name,
+        coding=one.coding,
+        lossy=one.lossy,
+        values=one.values[keep],
+        counts=one.counts[keep],
+        inner=one.inner[keep],
+        between=one.between[keep],
+        pieces=one.pieces[keep],
+    )
+
+
+def _middle(rank: NDArray[np.int32]) -> NDArray[np.int32]:
+    shrink = min(1.0, (_LARGEST_COUNTED / max(rank.size, 1)) ** (1 / rank.ndim))
+    window = []
+    for length in rank.shape:
+        kept = max(1, int(length * shrink))
+        window.append(slice((length - kept) // 2, (length - kept) // 2 + kept))
+    return rank[tuple(window)]
+
+
+def _count_pieces(rank: NDArray[np.int32], values: int) -> NDArray[np.int64]:
+    from scipy import ndimage
+
+    pieces = np.zeros(values, np.int64)
+    boxes = ndimage.find_objects(rank + 1, max_label=values)
+    whole = np.ones((3,) * rank.ndim, bool)
+    for index in range(0, values, max(1, values // _MOST_COUNTED)):
+        box = boxes[index]
+        if box is not None:
+            pieces[index] = ndimage.label(rank[box] == index, structure=whole)[1]
+    return pieces

@@ -1,0 +1,251 @@
+"""The folder layouts Segue reads as they are, each a function from a folder to what it found there.
+
+folders    images/ + masks/ (or labels/) with equal stems                 Segue's own
+nnU-Net    imagesTr/ + labelsTr/ + dataset.json                           nnU-Net v2 raw, also the MSD
+form CTC        01/t000.tif + 01_GT/SEG/man_seg000.tif                         Cell Tracking Challenge
+DSB 2018   <id>/images/<id>.png + <id>/masks/*.png, one file an object    2018 Data Science Bowl
+endings    one folder, masks end in _mask, _masks, _label, _labels or _seg
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from segue.errors import DatasetError
+from segue.io.description import Description, check_description
+from segue.io.findings import Finding
+from segue.io.natural import image_files, natural_key, stem_of
+from segue.io.pairs import Pair, match, split_by_ending
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What was found in a folder."""
+
+    name: str
+    pairs: list[Pair]
+    findings: list[Finding]
+    description: Description
+
+
+def find_layout(root: Path) -> Layout:
+    """Recognise the layout of the folder `root`. Raises DatasetError if it has none of the known ones."""
+    for look in _LOOKS:
+        layout = look(root)
+        if layout is not None:
+            return layout
+    entries = sorted((path.name + "/" * path.is_dir() for path in root.iterdir()), key=natural_key)
+    shown = ", ".join(entries[:6]) + (", ..." if len(entries) > 6 else "") if entries else "nothing"
+    raise DatasetError(
+        f"{root}: no data set is recognised here, the folder holds {shown}. Segue reads images/ + masks/ "
+        f"with equal names; one folder with names ending in _mask; nnU-Net (imagesTr, labelsTr, "
+        f"dataset.json); Cell "
+        "Tracking Challenge (01, 01_GT/SEG)"
+    )
+
+
+def _folders(root: Path) -> Layout | None:
+    images = root / "images"
+    if not images.is_dir():
+        return None
+    masks = next((root / name for name in ("masks", "labels") if (root / name).is_dir()), None)
+    if masks is None:
+        raise DatasetError(
+            f"{root}: there is images/ but no masks/; put one mask for each image into masks/, with the "
+            f"same name"
+        )
+    for folder in (images, masks):
+        if not image_files(folder):
+            raise DatasetError(
+                f"{folder}: the folder holds no image files; put PNG, TIFF, JPEG or NIfTI files in it"
+            )
+    pairs, findings = match(image_files(images), image_files(masks))
+    return Layout(name="folders", pairs=pairs, findings=findings, description=Description())
+
+
+def _endings(root: Path) -> Layout | None:
+    images, masks = split_by_ending(image_files(root))
+    if not images or not masks:
+        return None
+    pairs, findings = match(images, masks)
+    return Layout(name="endings", pairs=pairs, findings=findings, description=Description())
+
+
+def _nnunet(root: Path) -> Layout | None:
+    source = root / "dataset.json"
+    if not (root / "imagesTr").is_dir():
+        return None
+    if not (root / "labelsTr").is_dir() or not source.is_file():
+        raise DatasetError(
+            f"{root}: nnU-Net's layout needs imagesTr/, labelsTr/ and dataset.json; one is missing"
+        )
+    content = _read_json(source)
+    channels = content.get("channel_names", content.get("modality"))
+    if not isinstance(channels, dict) or not channels:
+        raise DatasetError(f'{source}: "channel_names" is missing; it looks like {{"0": "T2"}}')
+    ending = content.get("file_ending")
+    masks = [
+        path for path in image_files(root / "labelsTr") if ending is None or path.name.endswith(str(ending))
+    ]
+    images = {path.name: path for path in image_files(root / "imagesTr")}
+    pairs, findings = [], []
+    for mask in masks:
+        suffix = mask.name[len(stem_of(mask)) :]
+        case = stem_of(mask)
+        names = [f"{case}_{number:04d}{suffix}" for number in range(len(channels))]
+        if names[0] not in images and mask.name in images:  # MSD: all channels in one 4D file
+            names = [mask.name]
+        missing = [name for name in names if name not in images]
+        if missing:
+            findings.append(
+                Finding(
+                    severity="error",
+                    file=str(mask),
+                    reason=f"imagesTr/ lacks {', '.join(missing)}",
+                    remedy="add the missing channel, or move the mask away; the case is left out",
+                )
+            )
+            continue
+        pairs.append(Pair(name=case, images=tuple(images.pop(name) for name in names), mask=mask, group=case))
+    findings += [_alone(path) for path in images.values()]
+    return Layout(name="nnU-Net", pairs=pairs, findings=findings, description=_nnunet_labels(content, source))
+
+
+def _nnunet_labels(content: dict[str, Any], source: Path) -> Description:
+    labels = content.get("labels")
+    if not isinstance(labels, dict) or not labels:
+        raise DatasetError(f'{source}: "labels" is missing; it looks like {{"background": 0, "tumour": 1}}')
+    if all(re.fullmatch(r"[0-9]+", str(key)) for key in labels):  # MSD: {"0": "background"}
+        labels = {str(name): int(number) for number, name in labels.items()}
+    regions = [name for name, number in labels.items() if isinstance(number, list)]
+    if regions:
+        raise DatasetError(
+            f"{source}: the label {regions[0]!r} is a region of several values, which overlap; "
+            "give every pixel one class and list the classes one by one"
+        )
+    ignore = labels.pop("ignore", None)
+    ordered = sorted(labels.items(), key=lambda item: str(item[1]).zfill(9))
+    if [number for _, number in ordered] != list(range(len(ordered))):
+        raise DatasetError(
+            f"{source}: the labels have the values {', '.join(str(number) for _, number in ordered)}; "
+            f"nnU-Net wants 0 (background), 1, 2, ... without gaps"
+        )
+    return check_description(
+        {
+            "labels": "classes",
+            "classes": tuple(name for name, _ in ordered),
+            "values": {str(number): number for _, number in ordered},
+            "ignore": ignore,
+        },
+        source=source,
+    )
+
+
+def _tracking(root: Path) -> Layout | None:
+    sequences = sorted(
+        path for path in root.iterdir() if path.is_dir() and re.fullmatch(r"\d{2,3}", path.name)
+    )
+    truths = {path.name: root / f"{path.name}_GT" / "SEG" for path in sequences}
+    if not any(folder.is_dir() for folder in truths.values()):
+        return None
+    pairs: list[Pair] = []
+    findings: list[Finding] = []
+    for sequence in sequences:
+        if truths[sequence.name].is_dir():
+            _read_sequence(sequence, truths[sequence.name], pairs, findings)
+    if len({pair.group for pair in pairs}) == 1:
+        # One sequence: its frames are all there is to split, although neighbours resemble each other.
+        pairs = [replace(pair, group=pair.name) for pair in pairs]
+        findings.append(
+            Finding(
+                severity="note",
+                file=str(root),
+                reason="there is only one sequence, so a split puts neighbouring frames on both sides",
+                remedy="add a second sequence for scores that hold for new recordings",
+            )
+        )
+    description = Description(labels="objects", classes=("background", "cell"))
+    return Layout(name="Cell Tracking Challenge", pairs=pairs, findings=findings, description=description)
+
+
+def _read_sequence(sequence: Path, truth: Path, pairs: list[Pair], findings: list[Finding]) -> None:
+    frames = {}
+    for path in image_files(sequence):
+        number = re.fullmatch(r"t(\d+)", stem_of(path))
+        if number:
+            frames[int(number[1])] = path
+    annotated = set()
+    for mask in image_files(truth):
+        number = re.fullmatch(r"man_seg_?(\d+)(_\d+)?", stem_of(mask))
+        if number is None or int(number[1]) not in frames:
+            reason = "there is no frame for it" if number else "its name is not man_segNNN"
+            findings.append(
+                _left_out(mask, "error", reason, "check the name against the frames of the sequence")
+            )
+        elif number[2]:
+            findings.append(
+                _left_out(
+                    mask,
+                    "warning",
+                    f"it annotates only the slice {int(number[2][1:])} of the volume "
+                    f"{frames[int(number[1])].name}",
+                    "complete it to a volume in which the other slices hold the value that ignore names",
+                )
+            )
+        else:
+            frame = frames[int(number[1])]
+            annotated.add(int(number[1]))
+            name = f"{sequence.name}_{stem_of(frame)}"
+            pairs.append(Pair(name=name, images=(frame,), mask=mask, group=sequence.name))
+    silent = len(frames) - len(annotated)
+    if silent:
+        reason = f"{silent} of its {len(frames)} frames have no complete reference"
+        findings.append(_left_out(sequence, "note", reason, "nothing needs to be done; they are left out"))
+
+
+def _data_science_bowl(root: Path) -> Layout | None:
+    cases = [path for path in root.iterdir() if (path / "images").is_dir() and (path / "masks").is_dir()]
+    if not cases:
+        return None
+    pairs, findings = [], []
+    for case in sorted(cases, key=lambda path: natural_key(path.name)):
+        images = image_files(case / "images")
+        if len(images) != 1 or not image_files(case / "masks"):
+            reason = f"it holds {len(images)} images and {len(image_files(case / 'masks'))} masks"
+            findings.append(
+                _left_out(case, "error", reason, "each case needs one image and a mask for each object")
+            )
+            continue
+        pairs.append(Pair(name=case.name, images=(images[0],), mask=case / "masks", group=case.name))
+    description = Description(labels="objects")
+    return Layout(name="DSB 2018", pairs=pairs, findings=findings, description=description)
+
+
+_LOOKS: tuple[Callable[[Path], Layout | None], ...] = (
+    _nnunet,
+    _folders,
+    _tracking,
+    _data_science_bowl,
+    _endings,
+)
+
+
+def _alone(image: Path) -> Finding:
+    return _left_out(image, "warning", "it belongs to no mask in labelsTr/", "annotate it, or move it away")
+
+
+def _left_out(path: Path, severity: Any, reason: str, remedy: str) -> Finding:
+    return Finding(severity=severity, file=str(path), reason=f"{reason}; it is left out", remedy=remedy)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DatasetError(f"{path}: this is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path}: it must hold one JSON object {{...}}")
+    return content

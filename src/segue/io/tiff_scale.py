@@ -1,0 +1,108 @@
+"""How large a pixel of a TIFF file is: from OME-XML, ImageJ's description, or the resolution tags, in
+micrometres."""
+
+import math
+from typing import Any
+
+from segue.arrays import Space
+
+_MICROMETRES = {
+    "pm": 1e-06,
+    "nm": 0.001,
+    "nanometer": 0.001,
+    "Å": 0.0001,
+    "angstrom": 0.0001,
+    "mm": 1000.0,
+    "millimeter": 1000.0,
+    "cm": 10000.0,
+    "centimeter": 10000.0,
+    "m": 1000000.0,
+    "meter": 1000000.0,
+    "inch": 25400.0,
+    "in": 25400.0,
+    **dict.fromkeys(("µm", "μm", "um", "micron", "microns", "micrometer", "micrometre"), 1.0),
+    **dict.fromkeys(("\\u00B5m", "\\u00b5m", "\\u03bcm"), 1.0),
+}
+"""Length units as OME and ImageJ write them; the backslash forms are what ImageJ makes of the micro sign."""
+
+LARGEST_TRUSTED = 5.0
+"""Micrometres. A plain resolution tag is believed only if its pixel is smaller than this, that is above
+5,080 dots per inch: coarser values are nearly always those of a screen, a printer or a default."""
+
+SMALLEST_TRUSTED = 1e-5
+"""Micrometres. Smaller pixels than a hundredth of a nanometre are damaged tags."""
+
+
+def tiff_space(tif: Any, series: Any, *, spatial_axes: int) -> Space:
+    """The Space of `series` of the open tifffile.TiffFile `tif`; without a size if the file does not say one
+    for all axes."""
+    if tif.is_ome:
+        position = next(number for number, one in enumerate(tif.series) if one is series)
+        sizes = _ome_sizes(tif, position)
+    elif tif.is_imagej:
+        sizes = _imagej_sizes(tif, series.keyframe)
+    else:
+        sizes = _tag_sizes(series.keyframe)
+    wanted = sizes[-spatial_axes:]
+    if any(size is None or not math.isfinite(size) or size <= SMALLEST_TRUSTED for size in wanted):
+        return Space()
+    return Space(pixel_size=tuple(float(size) for size in wanted if size is not None), unit="micrometer")
+
+
+Sizes = tuple[float | None, float | None, float | None]
+"""Micrometres along z, y, x; None where unknown."""
+
+
+def _ome_sizes(tif: Any, index: int) -> Sizes:
+    from xml.etree import ElementTree
+
+    root = ElementTree.fromstring(tif.ome_metadata)  # noqa: S314 - expat limits entity expansion
+    images = [element for element in root if element.tag.rpartition("}")[2] == "Image"]
+    if not 0 <= index < len(images):
+        return (None, None, None)
+    pixels = next((element for element in images[index] if element.tag.rpartition("}")[2] == "Pixels"), None)
+    if pixels is None:
+        return (None, None, None)
+
+    def size(axis: str) -> float | None:
+        value = _number(pixels.get(f"PhysicalSize{axis}"))
+        factor = _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        return None if value is None or factor is None else value * factor
+
+    return (size("Z"), size("Y"), size("X"))
+
+
+def _imagej_sizes(tif: Any, page: Any) -> Sizes:
+    metadata = tif.imagej_metadata or {}
+    factor = _MICROMETRES.get(str(metadata.get("unit", "")))
+    if factor is None:
+        return (None, None, None)
+    depth = _number(metadata.get("spacing"))
+    y, x = (_pixels_per_unit(page, tag) for tag in ("YResolution", "XResolution"))
+    return (
+        None if depth is None else abs(depth) * factor,
+        None if y is None else factor / y,
+        None if x is None else factor / x,
+    )
+
+
+def _tag_sizes(page: Any) -> Sizes:
+    unit = {2: 25_400.0, 3: 10_000.0}.get(int(page.tags.valueof("ResolutionUnit", 1)))
+    y, x = (_pixels_per_unit(page, tag) for tag in ("YResolution", "XResolution"))
+    if unit is None or y is None or x is None or max(unit / y, unit / x) >= LARGEST_TRUSTED:
+        return (None, None, None)
+    return (None, unit / y, unit / x)
+
+
+def _pixels_per_unit(page: Any, tag: str) -> float | None:
+    value = page.tags.valueof(tag)
+    if not isinstance(value, tuple) or len(value) < 2 or not value[0] or not value[1]:
+        return None
+    return float(value[0] / value[1])
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(text)  # type: ignore[arg-type]  # the ValueError and TypeError are the answer
+    except (TypeError, ValueError):
+        return None

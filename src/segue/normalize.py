@@ -1,0 +1,244 @@
+"""Intensities of one whole image, brought to a scale networks like; the same in training and prediction.
+
+Statistics are those of the whole image, never of a tile or a patch: otherwise the prediction of a pixel would
+depend on how the image was cut. `measure` looks at the image once, `rescale` then works pixel by pixel, on
+the whole or on any part of it, with equal results; `normalize` does both.
+
+Outliers. A single wild pixel (a hot pixel, 1e30 from a broken file) must not decide the mean, the deviation
+or the sums inside the network. So values are first clipped to a fence: with a and b the 0.1 and the 99.9
+percentile of the channel (order statistics, rounded inwards, so that at least the greatest and the smallest
+value never set the fence), the fence is [a - 10 (b - a), b + 10 (b - a)]. For a Gaussian that is 65 standard
+deviations: ordinary images, with sparse bright cells too, are left as they are. Where a = b (nearly all
+pixels equal) nothing can be told about outliers and nothing is clipped. The kinds "fixed" and "none" have no
+fence; "fixed" clips where the data set says.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.arrays import Image
+from segue.errors import ImageError, ModelFileError, UsageError
+
+NormalizationKind = Literal["standard", "percentile", "fixed", "none"]
+
+FENCE_PERCENTILES = (0.1, 99.9)
+FENCE_WIDTH = 10.0
+_BLOCK = 1 << 18
+# Pixels treated at a time in double precision: more would not be faster, only take memory.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """How the intensities of an image become numbers around 0 and about 1 in size."""
+
+    kind: NormalizationKind = "standard"
+    """"standard": mean 0 and standard deviation 1; "percentile": `low` and `high` percentile become -1 and 1;
+    "fixed": `mean` and `std` of the data set (CT, calibrated channels); "none": as they are."""
+    rgb_jointly: bool = True
+    """True measures the three channels of a colour image together, which keeps its hues."""
+    low: float = 1.0
+    """Percentile that becomes -1 ("percentile" only)."""
+    high: float = 99.8
+    """Percentile that becomes 1 ("percentile" only)."""
+    mean: tuple[float, ...] = ()
+    """Mean of each channel in the data set, or one number for all ("fixed" only)."""
+    std: tuple[float, ...] = ()
+    """Standard deviation of each channel in the data set, or one number for all ("fixed" only)."""
+    clip: tuple[tuple[float, float], ...] = ()
+    """Least and greatest value of each channel, or one pair for all; clipped to first ("fixed" only)."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(NormalizationKind):
+            kinds = ", ".join(get_args(NormalizationKind))
+            raise UsageError(f"normalisation {self.kind!r} is unknown; choose one of {kinds}")
+        if not 0 <= self.low < self.high <= 100:
+            raise UsageError(
+                f"percentiles low = {self.low} and high = {self.high} span nothing; "
+                "0 <= low < high <= 100 is allowed"
+            )
+        if self.kind == "fixed":
+            self._check_fixed()
+
+    def _check_fixed(self) -> None:
+        if not self.mean or not self.std:
+            raise UsageError(
+                'normalisation "fixed" needs mean and std; give one number, or one for each channel'
+            )
+        if not all(math.isfinite(value) for value in self.mean):
+            raise UsageError(f"mean = {self.mean} is not finite; give the mean of each channel")
+        if not all(math.isfinite(value) and value > 0 for value in self.std):
+            raise UsageError(
+                f"std = {self.std} holds a number that is not positive; give standard deviations > 0"
+            )
+        if not all(low < high for low, high in self.clip):
+            raise UsageError(f"clip = {self.clip} holds an empty range; give (least, greatest) pairs")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, for the model file."""
+        plain = asdict(self)
+        return plain | {
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "clip": [list(pair) for pair in self.clip],
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Normalization":
+        """The inverse of `to_dict`. Raises ModelFileError if `plain` is not what `to_dict` writes."""
+        try:
+            return cls(
+                kind=plain["kind"],
+                rgb_jointly=bool(plain["rgb_jointly"]),
+                low=float(plain["low"]),
+                high=float(plain["high"]),
+                mean=tuple(float(value) for value in plain["mean"]),
+                std=tuple(float(value) for value in plain["std"]),
+                clip=tuple((float(low), float(high)) for low, high in plain["clip"]),
+            )
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise ModelFileError(
+                f"the normalisation {str(plain)[:200]} cannot be read ({error!r}); "
+                "the file is damaged or of another version"
+            ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """What `measure` found: (value clipped to [low, high] - shift) * factor, a number for each channel."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    shift: tuple[float, ...]
+    factor: tuple[float, ...]
+
+
+def normalize(image: Image, config: Normalization) -> NDArray[np.float32]:
+    """The image's intensities as the network sees them: (C, Y, X) or (C, Z, Y, X), float32.
+
+    A channel whose pixels are all equal becomes 0 under "standard" and "percentile".
+
+    Raises ImageError if a pixel is NaN or infinite, or if the channels are not those of a "fixed"
+    normalisation.
+    """
+    return rescale(image.pixels, measure(image, config))
+
+
+def measure(image: Image, config: Normalization) -> Scaling:
+    """The statistics of one whole image. Raises ImageError as `normalize` does."""
+    _check_finite(image)
+    channels = image.channels
+    if config.kind == "fixed":
+        return _fixed(image, config)
+    if config.kind == "none" or image.pixels.size == 0:
+        return _repeat((-math.inf, math.inf, 0.0, 1.0), channels)
+    one = _standard if config.kind == "standard" else _percentile
+    if image.is_rgb and config.rgb_jointly:
+        return _repeat(one(image.pixels, config), channels)
+    found = [one(channel, config) for channel in image.pixels]
+    low, high, shift, factor = zip(*found, strict=True)
+    return Scaling(low=low, high=high, shift=shift, factor=factor)
+
+
+def rescale(pixels: NDArray[np.float32], scaling: Scaling) -> NDArray[np.float32]:
+    """Apply `scaling` to the pixels of its image or of any part of it, (C, ...), float32. Pixel by pixel."""
+    result = np.empty(pixels.shape, np.float32)
+    for channel, out, low, high, shift, factor in zip(
+        pixels, result, scaling.low, scaling.high, scaling.shift, scaling.factor, strict=True
+    ):
+        flat, target = np.ascontiguousarray(channel).reshape(-1), out.reshape(-1)
+        for block in _blocks(flat.size):
+            values = np.clip(flat[block].astype(np.float64), low, high)
+            target[block] = (values - shift) * factor
+    return result
+
+
+def _standard(values: NDArray[np.float32], _: Normalization) -> tuple[float, float, float, float]:
+    low, high = _fence(values, *FENCE_PERCENTILES)
+    flat = values.reshape(-1)
+    least, greatest = max(float(flat.min()), low), min(float(flat.max()), high)
+    if least == greatest:
+        return low, high, least, 0.0
+    mean = math.fsum(float(np.clip(block, low, high).sum()) for block in _doubles(flat)) / flat.size
+    squares = math.fsum(float(np.square(np.clip(block, low, high) - mean).sum()) for block in _doubles(flat))
+    return low, high, mean, 1 / math.sqrt(squares / flat.size)
+
+
+def _percentile(values: NDArray[np.float32], config: Normalization) -> tuple[float, float, float, float]:
+    bottom, top = _inner_percentiles(values, config.low, config.high)
+    if bottom == top:
+        bottom, top = float(values.min()), float(values.max())
+    if bottom == top:
+        return -math.inf, math.inf, bottom, 0.0
+    reach = FENCE_WIDTH * (top - bottom)
+    return bottom - reach, top + reach, (bottom + top) / 2, 2 / (top - bottom)
+
+
+def _fixed(image: Image, config: Normalization) -> Scaling:
+    channels = image.channels
+    for name, given in (("mean", config.mean), ("std", config.std), ("clip", config.clip)):
+        if len(given) not in (0, 1, channels):
+            raise ImageError(
+                f"{_name(image)} has {channels} channels, but the normalisation holds {name} for "
+                f"{len(given)}; "
+                f"use images with the channels the model was trained on"
+            )
+    ranges = config.clip or ((-math.inf, math.inf),)
+    many = [list(given) * (channels if len(given) == 1 else 1) for given in (config.mean, config.std)]
+    ranges = ranges * channels if len(ranges) == 1 else ranges
+    return Scaling(
+        low=tuple(low for low, _ in ranges),
+        high=tuple(high for _, high in ranges),
+        shift=tuple(many[0]),
+        factor=tuple(1 / std for std in many[1]),
+    )
+
+
+def _fence(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+    bottom, top = _inner_percentiles(values, low, high)
+    if bottom == top:
+        return -math.inf, math.inf
+    return bottom - FENCE_WIDTH * (top - bottom), top + FENCE_WIDTH * (top - bottom)
+
+
+def _inner_percentiles(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+    """Order statistics at `low` and `high` percent, rounded towards the median: never the very extremes."""
+    last = values.size - 1
+    ranks = math.ceil(low / 100 * last), math.floor(high / 100 * last)
+    if ranks[0] > ranks[1]:  # fewer pixels than the percentiles tell apart: the median is all there is
+        ranks = (last // 2, last // 2)
+    ordered = np.partition(values.reshape(-1), ranks)
+    return float(ordered[ranks[0]]), float(ordered[ranks[1]])
+
+
+def _doubles(flat: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
+    for block in _blocks(flat.size):
+        yield flat[block].astype(np.float64)
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    for start in range(0, size, _BLOCK):
+        yield slice(start, start + _BLOCK)
+
+
+def _repeat(one: tuple[float, float, float, float], channels: int) -> Scaling:
+    low, high, shift, factor = ((value,) * channels for value in one)
+    return Scaling(low=low, high=high, shift=shift, factor=factor)
+
+
+def _check_finite(image: Image) -> None:
+    flat = np.ascontiguousarray(image.pixels).reshape(-1)
+    finite = sum(int(np.isfinite(flat[block]).sum()) for block in _blocks(flat.size))
+    if finite < flat.size:
+        raise ImageError(
+            f"{_name(image)}: {flat.size - finite} of {flat.size} pixels are NaN or infinite; "
+            f"replace them, for example by the median of their neighbours"
+        )
+
+
+def _name(image: Image) -> str:
+    return image.name or "the image"

@@ -1,0 +1,188 @@
+"""Outlines of objects that follow the edges of their pixels exactly, and GeoJSON that QuPath opens.
+
+A vertex is a corner of pixels: pixel (y, x) covers x..x+1 and y..y+1, as in QuPath, so that no outline is
+half a pixel off and filling it gives the object back. Two-dimensional.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.errors import LabelError
+from segue.io.files import write_whole
+from segue.objects.numbers import consecutive
+
+Ring = list[tuple[int, int]]
+"""Corners (x, y) of a closed line, the first again at the end; a turn at every one."""
+
+Polygon = list[Ring]
+"""One outer ring, then its holes.
+
+Outer rings have a positive area by the shoelace formula in (x, y), holes a negative one (RFC 7946).
+"""
+
+RIGHT, DOWN, LEFT, UP = range(4)
+
+
+def object_outlines(ids: NDArray[Any]) -> dict[int, list[Polygon]]:
+    """The polygons of every object of `ids` (Y, X), 0 is background: one for each face-connected part.
+
+    Objects are in ascending order, their parts in the order in which a scan meets them. Every polygon is
+    valid in the sense of OGC simple features: where parts or holes touch in a corner only, they are rings of
+    their own. Raises LabelError if `ids` is not two-dimensional.
+    """
+    if ids.ndim != 2:
+        raise LabelError(
+            f"outlines are lines in a plane, but these objects have {ids.ndim} axes; give one slice"
+        )
+    from skimage.measure import label
+
+    parts = label(ids, background=0, connectivity=1)  # type: ignore[no-untyped-call]
+    outlines: dict[int, list[Polygon]] = {int(value): [] for value in consecutive(ids)[0]}
+    outer: dict[int, Polygon] = {}
+    holes: list[tuple[int, Ring]] = []
+    for part, ring in _rings(parts):
+        if _doubled_area(ring) > 0:
+            outer[part] = [ring]
+        else:
+            holes.append((part, ring))
+    for part, ring in holes:
+        outer[part].append(ring)
+    for part in sorted(outer):
+        x, y = min(outer[part][0], key=lambda corner: (corner[1], corner[0]))
+        outlines[int(ids[y, x])].append(outer[part])
+    return outlines
+
+
+def geojson(
+    ids: NDArray[Any],
+    *,
+    class_name: str = "object",
+    measurements: Mapping[int, Mapping[str, float]] | None = None,
+    offset: tuple[int, int] = (0, 0),
+) -> dict[str, Any]:
+    """A GeoJSON FeatureCollection of detections, in pixels of the full image, origin at its top left.
+
+    `measurements` are names and numbers for each id; `offset` is (y, x) of `ids` in the full image. The id of
+    an object is the name of its feature.
+    """
+    features = []
+    for value, polygons in object_outlines(ids).items():
+        moved = [
+            [[[x + offset[1], y + offset[0]] for x, y in ring] for ring in polygon] for polygon in polygons
+        ]
+        single = len(moved) == 1
+        properties: dict[str, Any] = {
+            "objectType": "detection",
+            "name": str(value),
+            "classification": {"name": class_name, "color": [255, 200, 0]},
+        }
+        if measurements is not None and value in measurements:
+            properties["measurements"] = dict(measurements[value])
+        geometry = {
+            "type": "Polygon" if single else "MultiPolygon",
+            "coordinates": moved[0] if single else moved,
+        }
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+    return {"type": "FeatureCollection", "features": features}
+
+
+def write_geojson(path: Path, collection: Mapping[str, Any]) -> None:
+    """Write a FeatureCollection, whole or not at all. Raises CannotCreateError or StorageError."""
+    write_whole(path, json.dumps(collection, separators=(",", ":"), allow_nan=False).encode())
+
+
+def _rings(parts: NDArray[Any]) -> list[tuple[int, Ring]]:
+    """Every simple closed line around the parts, with the number of the part on its right-hand side."""
+    part, start, direction = _edges(parts)
+    width = parts.shape[1] + 1
+    following = _following(part, start, direction, width)
+    next_edge = following.tolist()
+    seen = bytearray(len(next_edge))
+    corner = (direction[following] != direction).tolist()
+    places = start.tolist()
+    rings = []
+    for first in range(len(next_edge)):
+        if seen[first]:
+            continue
+        edge, vertices = first, []
+        while not seen[edge]:
+            seen[edge] = 1
+            if corner[edge]:
+                vertices.append(places[next_edge[edge]])
+            edge = next_edge[edge]
+        owner = int(part[first])
+        for loop in _simple_loops(vertices):
+            rings.append((owner, [(place % width, place // width) for place in (*loop, loop[0])]))
+    return rings
+
+
+def _edges(parts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Every edge of a pixel of a part towards something else: part, place of its start, direction.
+
+    The part is on the right-hand side of the direction (x to the right, y down). A place is y * (X + 1) + x.
+    """
+    framed = np.pad(parts, 1)
+    inner = framed[1:-1, 1:-1]
+    width = parts.shape[1] + 1
+    pieces = []
+    # direction, the pixel beyond the edge, and where the edge starts relative to the pixel's top left corner
+    for direction, beyond, dy, dx in (
+        (RIGHT, framed[:-2, 1:-1], 0, 0),
+        (DOWN, framed[1:-1, 2:], 0, 1),
+        (LEFT, framed[2:, 1:-1], 1, 1),
+        (UP, framed[1:-1, :-2], 1, 0),
+    ):
+        y, x = np.nonzero((inner > 0) & (inner != beyond))
+        pieces.append((inner[y, x], (y + dy) * width + x + dx, np.full(len(y), direction)))
+    part, start, way = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    return part.astype(np.int64), start, way
+
+
+def _following(
+    part: NDArray[Any], start: NDArray[Any], direction: NDArray[Any], width: int
+) -> NDArray[np.intp]:
+    """For each edge the edge of the same part that goes on at its end.
+
+    Where two pixels of a part touch in a corner only, two edges go on; the one that turns right stays with
+    the pixel.
+    """
+    step = np.array([1, width, -1, -width])
+    places = int(start.max(initial=0)) + width + 2
+    key = part * places + start
+    order = np.argsort(key, kind="stable")
+    sorted_key = key[order]
+    wanted = part * places + start + step[direction]
+    first = np.searchsorted(sorted_key, wanted)
+    second = np.minimum(first + 1, max(len(key) - 1, 0))
+    right = (direction + 1) % 4
+    use_second = (sorted_key[second] == wanted) & (direction[order[second]] == right)
+    following: NDArray[np.intp] = order[np.where(use_second, second, first)]
+    return following
+
+
+def _simple_loops(vertices: Sequence[int]) -> list[list[int]]:
+    """Cut a closed line at every vertex that it passes twice, so that each piece passes a vertex once."""
+    loops: list[list[int]] = []
+    line: list[int] = []
+    place: dict[int, int] = {}
+    for vertex in vertices:
+        if vertex in place:
+            cut = place[vertex]
+            loop = line[cut:]
+            loops.append(loop)
+            for left in loop:
+                del place[left]
+            line = line[:cut]
+        place[vertex] = len(line)
+        line.append(vertex)
+    return [*loops, line]
+
+
+def _doubled_area(ring: Ring) -> int:
+    return sum(x * below - right * y for (x, y), (right, below) in pairwise(ring))

@@ -1,0 +1,149 @@
+"""Predicted files against the truth: find the partner of each, score it, sum up."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.arrays import Labels
+from segue.errors import DatasetError, LabelError, MissingInputError, UsageError
+from segue.evaluate.classes import score_classes
+from segue.evaluate.membranes import score_membranes
+from segue.evaluate.objects import score_objects
+from segue.evaluate.summary import ImageScores, summarise
+from segue.io.datasets import Pairs, find_pairs, read_pair, resolve_spec
+from segue.io.images import list_images, read_image
+from segue.io.label_decision import decide, summarise as summarise_mask
+from segue.io.labels import LabelSpec, apply_spec, read_mask
+from segue.io.natural import stem_of
+
+ScoreKind = Literal["classes", "objects", "membranes"]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One annotated image to compare with."""
+
+    name: str
+    read: Callable[[], Labels]
+    """Reads the labels when they are needed."""
+
+
+def evaluate_files(
+    truth: Path | str,
+    predicted: Path | str,
+    *,
+    kind: ScoreKind | None = None,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Score the files in `predicted` against those in `truth`; the answer is plain data, as `summarise` describes it.
+
+    `truth` is a data set, a folder of masks or one mask; `predicted` a folder or a file; partners have equal stems.
+    `kind` None takes what the truth is. Every truth must have its prediction unless `predicted` holds only some of
+    them on purpose: what is missing is named under "missing".
+
+    Raises MissingInputError if nothing is there, DatasetError if no prediction has a partner, LabelError for shapes
+    that differ.
+    """
+    truths, found_kind = find_truths(Path(truth))
+    kind = kind or found_kind
+    if kind not in ("classes", "objects", "membranes"):
+        raise UsageError(f'scores are of "classes", "objects" or "membranes", not "{kind}"')
+    files = {stem_of(path): path for path in list_images(Path(predicted))}
+    both = [one for one in truths if one.name in files]
+    if len(truths) == 1 and len(files) == 1:
+        both, files = truths, {truths[0].name: next(iter(files.values()))}
+    if not both:
+        raise DatasetError(
+            f"{predicted}: no file has the name of one in {truth} (for example {truths[0].name}); "
+            "predictions are named like their images"
+        )
+    rows: list[ImageScores] = []
+    for one in both:
+        rows.append(_score(one.read(), files[one.name], kind, name=one.name))
+        on_image(len(rows), len(both))
+    summary = summarise(rows)
+    summary["kind"] = kind
+    summary["missing"] = [one.name for one in truths if one.name not in files]
+    return summary
+
+
+def find_truths(path: Path) -> tuple[list[Truth], Literal["classes", "objects"]]:
+    """The annotated images of a data set, of a folder of masks, or one mask, and whether they are classes or objects.
+
+    Raises MissingInputError, DatasetError or LabelError.
+    """
+    if not path.exists():
+        raise MissingInputError(f"{path}: there is no such file or folder")
+    pairs = _as_data_set(path)
+    if pairs is not None:
+        spec = resolve_spec(pairs).spec
+        return [Truth(pair.name, lambda pair=pair: read_pair(pair, spec)[1]) for pair in pairs], spec.kind  # type: ignore[misc]
+    masks = list_images(path)
+    spec = decide([summarise_mask(read_mask(mask)) for mask in masks]).spec
+    return [
+        Truth(stem_of(mask), lambda mask=mask: apply_spec(read_mask(mask), spec)) for mask in masks
+    ], spec.kind  # type: ignore[misc]
+
+
+def _as_data_set(path: Path) -> Pairs | None:
+    """The data set that `path` is, or whose folder of masks it is; None if it is neither."""
+    if not path.is_dir():
+        return None
+    for root in (path, path.parent):
+        try:
+            pairs = find_pairs(root)
+        except (DatasetError, MissingInputError):
+            continue
+        if root == path or any(
+            pair.mask is not None and pair.mask.parent.resolve() == path.resolve() for pair in pairs
+        ):
+            return pairs
+    return None
+
+
+def _score(truth: Labels, predicted: Path, kind: ScoreKind, *, name: str) -> ImageScores:
+    if kind == "membranes":
+        membranes = score_membranes(truth, _cell_probability(predicted, truth))
+        return {"name": name, "metrics": membranes.metrics(), "ratios": dict(membranes.ratios())}
+    ids = read_mask(predicted).values
+    if ids.shape != truth.shape:
+        raise LabelError(
+            f"{predicted}: its shape is {ids.shape}, but that of its truth {truth.name} is {truth.shape}"
+        )
+    if kind == "classes":
+        classes = score_classes(truth, ids, classes=truth.classes)
+        return {"name": name, "metrics": classes.metrics(), "ratios": dict(classes.ratios())}
+    objects = score_objects(truth, ids)
+    return {"name": name, "metrics": objects.metrics(), "ratios": dict(objects.ratios())}
+
+
+def _cell_probability(path: Path, truth: Labels) -> NDArray[np.float32] | NDArray[np.int64]:
+    """Probability of the inside of a cell from a probability file, or the classes themselves from a class file."""
+    image = read_image(path)
+    if image.shape != truth.shape:
+        raise LabelError(
+            f"{path}: its shape is {image.shape}, but that of its truth {truth.name} is {truth.shape}"
+        )
+    if image.channels == len(truth.classes) > 1:
+        return image.pixels[1]
+    return read_mask(path).values
+
+
+def table_of(summary: dict[str, Any], metrics: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Rows of (metric, mean, interval) as text, for a terminal."""
+    rows = []
+    for name in metrics:
+        entry = summary["metrics"][name]
+        mean = "-" if entry["mean"] is None else f"{entry['mean']:.4f}"
+        interval = "-" if entry["low"] is None else f"{entry['low']:.4f} to {entry['high']:.4f}"
+        rows.append((name, mean, interval))
+    return rows
+
+
+def spec_of(pairs: Pairs) -> LabelSpec:
+    """What the masks of a data set mean. Raises LabelError if that cannot be found out."""
+    return resolve_spec(pairs).spec

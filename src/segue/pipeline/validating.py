@@ -1,0 +1,116 @@
+"""What judges a training: the held-out images, scored while it runs and once more at its end."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.evaluate.classes import score_classes
+from segue.evaluate.objects import score_objects
+from segue.evaluate.summary import ImageScores, summarise
+from segue.model.unet import UNet
+from segue.objects.decode import DecodeConfig, decode_objects
+from segue.objects.tune import Example, decoding_score, tune_decoding
+from segue.predict.infer import PredictConfig, predict
+from segue.train.examples import Judged
+
+PIXELS_WHILE_TRAINING = 4 << 20
+"""Validations during the training look at no more pixels than this, so that they stay a small part of the time."""
+PIXELS_FOR_TUNING = 1 << 20
+"""The object decoding is tuned on no more pixels than this."""
+SCORE_NAMES = {"classes": "dice", "objects": "average_precision_50_95"}
+"""The score that decides which weights are best."""
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Scores networks on the held-out images."""
+
+    images: Sequence[Judged]
+    """In the order of the data set."""
+    classes: tuple[str, ...]
+    config: PredictConfig
+    """How the network will be applied by its users."""
+
+    def quick(self, network: UNet) -> dict[str, float]:
+        """The scores of a few images without mirror images, for the training loop; empty without any image."""
+        chosen = spread(self.images, pixels=PIXELS_WHILE_TRAINING)
+        if not chosen:
+            return {}
+        config = replace(self.config, mirror=False)
+        answers = [predict(network, one.pixels, classes=len(self.classes), config=config) for one in chosen]
+        if chosen[0].labels.kind == "objects":
+            examples = [self._example(one, answer) for one, answer in zip(chosen, answers, strict=True)]
+            score = decoding_score(examples, DecodeConfig())
+            return {"score": score, SCORE_NAMES["objects"]: score}
+        rows = [self._class_scores(one, answer) for one, answer in zip(chosen, answers, strict=True)]
+        metrics = {name: entry["mean"] for name, entry in summarise(rows, resamples=1)["metrics"].items()}
+        known = {name: value for name, value in metrics.items() if value is not None}
+        return {"score": known.get(SCORE_NAMES["classes"], float("nan")), **known}
+
+    def final(
+        self, network: UNet, *, seconds_left: Callable[[], float] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The summary over all images (as `summarise` gives it) and the tuned object decoding, as plain data.
+
+        Images that do not fit into the `seconds_left` are left out; the summary says how many.
+        """
+        left = seconds_left or (lambda: float("inf"))
+        answers: list[tuple[Judged, NDArray[np.float32]]] = []
+        share = 0.6 if self.images and self.images[0].labels.kind == "objects" else 1.0
+        allowed = share * left()
+        started = time.monotonic()
+        slowest = 0.0
+        for one in spread(self.images, pixels=None):
+            before = time.monotonic()
+            if before - started + 1.5 * slowest > allowed:
+                break
+            answers.append((one, predict(network, one.pixels, classes=len(self.classes), config=self.config)))
+            slowest = max(slowest, time.monotonic() - before)
+        if not answers:
+            return {}, {}
+        decoding = DecodeConfig()
+        if answers[0][0].labels.kind == "objects":
+            chosen = spread([one for one, _ in answers], pixels=PIXELS_FOR_TUNING)
+            examples = [
+                self._example(one, answer) for one, answer in answers if any(one is c for c in chosen)
+            ]
+            decoding = tune_decoding(examples, should_stop=lambda: left() < 1.0)
+        rows = [self._scores(one, answer, decoding) for one, answer in answers]
+        summary = summarise(rows)
+        summary["left_out"] = len(self.images) - len(answers)
+        return summary, asdict(decoding)
+
+    def _scores(self, one: Judged, answer: NDArray[np.float32], decoding: DecodeConfig) -> ImageScores:
+        if one.labels.kind == "classes":
+            return self._class_scores(one, answer)
+        foreground, distance, _ = self._example(one, answer)
+        scores = score_objects(one.labels, decode_objects(foreground, distance, config=decoding))
+        return {"name": one.name, "metrics": scores.metrics(), "ratios": dict(scores.ratios())}
+
+    def _class_scores(self, one: Judged, answer: NDArray[np.float32]) -> ImageScores:
+        ids = answer[: len(self.classes)].argmax(axis=0).astype(np.int32)
+        scores = score_classes(one.labels, ids, classes=self.classes)
+        return {"name": one.name, "metrics": scores.metrics(), "ratios": dict(scores.ratios())}
+
+    def _example(self, one: Judged, answer: NDArray[np.float32]) -> Example:
+        classes = len(self.classes)
+        distance = answer[classes] if len(answer) > classes else None
+        return np.float32(1) - answer[0], distance, np.maximum(one.labels.ids, 0)
+
+
+def spread(images: Sequence[Judged], *, pixels: int | None) -> list[Judged]:
+    """Some of the images at even distances, so that together they hold at most `pixels` (at least one image)."""
+    if not images:
+        return []
+    total = sum(prod(one.labels.shape) for one in images)
+    if pixels is None or total <= pixels:
+        count = len(images)
+    else:
+        count = max(1, int(len(images) * pixels / total))
+    places = [int((number + 0.5) * len(images) / count) for number in range(count)]
+    return [images[place] for place in places]

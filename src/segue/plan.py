@@ -1,0 +1,250 @@
+"""From what a data set is, what the machine can do and how long it may take to everything a training needs.
+
+A plan is plain data: it is shown before the training with the reason for each choice, kept in the model file, written
+as TOML, and taken back from there (`--config`), edited by hand or not.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil, prod
+from typing import Literal
+
+from segue.augment.compose import AugmentConfig, default_augmentation
+from segue.errors import UsageError
+from segue.fingerprint import Fingerprint
+from segue.loss import LossConfig
+from segue.model.geometry import axis_geometries
+from segue.model.unet import UNetConfig, paper_config
+from segue.normalize import Normalization
+from segue.targets.border_weights import class_weights
+from segue.targets.prepare import TargetConfig
+from segue.train.settings import BatchConfig, TrainConfig
+
+Preset = Literal["auto", "paper"]
+PRESETS: tuple[Preset, ...] = ("auto", "paper")
+
+PATCH_PIXELS = {2: 256**2, 3: 64**3}
+"""Pixels of a patch at most: enough context for the receptive field, few enough for a quick step."""
+BATCH_PIXELS = {2: 4 * 256**2, 3: 2 * 64**3}
+"""Pixels of a batch at most."""
+FEWEST_STEPS = 1200
+"""A network is only as wide as leaves it so many steps in its time."""
+WIDTHS = {2: (64, 48, 32, 24, 16), 3: (32, 24, 16)}
+"""Candidates for the width of the first level, best first."""
+USUAL_WIDTH = {2: 32, 3: 24}
+"""Width where nothing is known of time: with a number of steps."""
+SHALLOWEST_SIDE = 4
+"""No axis is pooled to fewer pixels than this."""
+
+StepSeconds = Callable[[UNetConfig, BatchConfig], float]
+"""How long one training step takes on this machine: a measurement."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything a training needs beside the data."""
+
+    network: UNetConfig
+    """The architecture."""
+    normalization: Normalization
+    """What is done to the intensities of each whole image."""
+    targets: TargetConfig
+    """What is made of the labels."""
+    batches: BatchConfig
+    """Patch size and batch size."""
+    augment: AugmentConfig
+    """What happens to the patches."""
+    loss: LossConfig
+    """What is minimised."""
+    train: TrainConfig
+    """Optimiser, schedule, seed."""
+    rgb: bool = False
+    """Whether the channels are red, green and blue; gray images are then repeated three times."""
+    context: int = 16
+    """How far the image is mirrored beyond its edges for a "same" network, in training and prediction."""
+    mirror: bool = True
+    """Whether predictions are averaged over mirror images."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Type of the convolutions; "auto" is bf16 where the processor has matrix units for it."""
+    validation_fraction: float = 0.15
+    """About this share of the images is held out."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why each choice was made, for people."""
+
+    def __post_init__(self) -> None:
+        if len(self.batches.patch) != self.network.spatial_axes:
+            raise UsageError(
+                f"the patch {self.batches.patch} has {len(self.batches.patch)} axes, the network "
+                f"{self.network.spatial_axes}; give one length for each axis"
+            )
+        for geometry, size in zip(axis_geometries(self.network), self.batches.patch, strict=True):
+            geometry.output_size(size)  # says which sizes are legal
+        if self.targets.class_weights and len(self.targets.class_weights) > self.network.outputs:
+            raise UsageError(
+                f"{len(self.targets.class_weights)} class weights for {self.network.outputs} outputs"
+            )
+        if not 0 <= self.validation_fraction < 1:
+            raise UsageError(
+                f"validation_fraction is a share from 0 to below 1, not {self.validation_fraction}"
+            )
+
+
+def make_plan(
+    fingerprint: Fingerprint,
+    *,
+    preset: Preset = "auto",
+    budget: float | None = None,
+    step_seconds: StepSeconds | None = None,
+    seed: int = 0,
+) -> Plan:
+    """The plan for a data set. With a `budget` in seconds the network is as wide as `step_seconds` says it may be.
+
+    Raises UsageError for an unknown preset.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{preset}"')
+    if preset == "paper":
+        return _paper_plan(fingerprint, seed=seed)
+    spacing = relative_spacing(fingerprint.pixel_size) or (1.0,) * fingerprint.spatial_axes
+    patch, factors, kernels = _patch_and_levels(fingerprint, spacing)
+    targets, loss, reasons = _what_to_learn(fingerprint)
+    batches = BatchConfig(
+        patch=patch,
+        batch=max(2, BATCH_PIXELS[len(patch)] // prod(patch)),
+        foreground=0.0 if _foreground(fingerprint) > 0.2 else 0.33,
+    )
+    network = UNetConfig(
+        spatial_axes=len(patch),
+        channels=fingerprint.channels,
+        outputs=len(fingerprint.classes) + len(targets.auxiliary),
+        width=USUAL_WIDTH[len(patch)],
+        widest=512 if len(patch) == 2 else 256,
+        factors=factors,
+        kernels=kernels,
+        padding="same",
+        normalization="batch",
+        dropout=0.2,
+    )
+    network, why_width = _as_wide_as_time_allows(network, batches, budget, step_seconds)
+    reasons |= {
+        "patch": f"images are about {_times(fingerprint.median_shape)} px; {batches.batch} patches of {_times(patch)} px a step",
+        "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
+    }
+    return Plan(
+        network=network,
+        rgb=fingerprint.colour != "gray",
+        normalization=Normalization(kind="standard"),
+        targets=targets,
+        batches=batches,
+        augment=default_augmentation(patch, rgb=fingerprint.colour != "gray", spacing=spacing),
+        loss=loss,
+        train=TrainConfig(seed=seed),
+        reasons=reasons,
+    )
+
+
+def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
+    """The network, the weights and the loss of 2015; the optimiser is ours (the paper's needs days on a processor)."""
+    axes = fingerprint.spatial_axes
+    network = paper_config(channels=fingerprint.channels, classes=len(fingerprint.classes), spatial_axes=axes)
+    geometry = axis_geometries(network)[0]
+    patch = (geometry.legal_size(572 if axes == 2 else 188),) * axes
+    weights = class_weights([max(f, 1e-6) for f in fingerprint.class_frequencies])
+    return Plan(
+        network=network,
+        rgb=fingerprint.colour != "gray",
+        normalization=Normalization(kind="standard"),
+        targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
+        batches=BatchConfig(patch=patch, batch=1, foreground=0.0),
+        augment=default_augmentation(patch, rgb=fingerprint.colour != "gray"),
+        loss=LossConfig(cross_entropy=1.0, dice=0.0),
+        train=TrainConfig(seed=seed, learning_rate=2e-4),
+        mirror=False,
+        reasons={"network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter"},
+    )
+
+
+def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, dict[str, str]]:
+    if fingerprint.kind == "objects":
+        reason = "objects: foreground with border weights, and the distance to each object's border to part touching ones"
+        return TargetConfig(separate=False, w0=5.0, distance=True), LossConfig(dice=0.5), {"targets": reason}
+    if len(fingerprint.classes) == 2 and _foreground(fingerprint) > 0.5:
+        reason = "dense cells: the background between them carries the border weights of the paper"
+        return TargetConfig(w0=10.0), LossConfig(), {"targets": reason}
+    reason = "classes: cross-entropy and Dice together, which serves rare classes too"
+    return TargetConfig(w0=0.0), LossConfig(dice=1.0), {"targets": reason}
+
+
+def _foreground(fingerprint: Fingerprint) -> float:
+    return 1 - fingerprint.class_frequencies[0]
+
+
+def relative_spacing(pixel_size: Sequence[float] | None) -> tuple[float, ...] | None:
+    """Pixel sizes as multiples of that of the finest axis; None if the files do not say."""
+    return tuple(length / min(pixel_size) for length in pixel_size) if pixel_size else None
+
+
+def _patch_and_levels(
+    fingerprint: Fingerprint, spacing: Sequence[float]
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """Patch, pooling factors and kernels. A coarse axis is not pooled nor convolved until the others are as coarse.
+
+    The patch is as large as the median image if it may be, else of the same proportions in space.
+    """
+    axes = fingerprint.spatial_axes
+    wanted = [float(length) for length in fingerprint.median_shape]
+    while prod(wanted) > PATCH_PIXELS[axes]:
+        longest = max(range(axes), key=lambda axis: wanted[axis] * spacing[axis])
+        wanted[longest] *= 0.95
+    deepest = 4 if axes == 2 else 3
+    factors: list[tuple[int, ...]] = []
+    kernels: list[tuple[int, ...]] = []
+    current, left = list(spacing), list(wanted)
+    for _ in range(deepest):
+        finest = min(current)
+        kernels.append(tuple(3 if size < 2 * finest else 1 for size in current))
+        factor = tuple(
+            2 if size < 2 * finest and length >= 2 * SHALLOWEST_SIDE else 1
+            for size, length in zip(current, left, strict=True)
+        )
+        if max(factor) == 1:
+            kernels.pop()
+            break
+        factors.append(factor)
+        current = [size * step for size, step in zip(current, factor, strict=True)]
+        left = [length / step for length, step in zip(left, factor, strict=True)]
+    kernels.append((3,) * axes)
+    strides = [prod(factor[axis] for factor in factors) for axis in range(axes)]
+    # A patch that holds the whole median image is worth rounding up for.
+    whole = prod(fingerprint.median_shape) <= PATCH_PIXELS[axes]
+    patch = tuple(
+        max(1, ceil(length / stride) if whole else round(length / stride)) * stride
+        for length, stride in zip(wanted, strides, strict=True)
+    )
+    return patch, tuple(factors), tuple(kernels)
+
+
+def _as_wide_as_time_allows(
+    network: UNetConfig, batches: BatchConfig, budget: float | None, step_seconds: StepSeconds | None
+) -> tuple[UNetConfig, str]:
+    if budget is None or step_seconds is None:
+        return network, f"width {network.width}, the usual one"
+    widths = WIDTHS[network.spatial_axes]
+    place = widths.index(network.width)
+    seconds = {place: step_seconds(network, batches)}
+    # From the usual width towards wider ones while they fit, else towards narrower ones until one does.
+    while seconds[place] * FEWEST_STEPS <= budget and place > 0:
+        seconds[place - 1] = step_seconds(replace(network, width=widths[place - 1]), batches)
+        if seconds[place - 1] * FEWEST_STEPS > budget:
+            break
+        place -= 1
+    while seconds[place] * FEWEST_STEPS > budget and place < len(widths) - 1:
+        place += 1
+        seconds.setdefault(place, step_seconds(replace(network, width=widths[place]), batches))
+    steps = int(budget / seconds[place])
+    reason = f"width {widths[place]}: a step takes {seconds[place]:.2f} s here, so about {steps:,} fit into the time"
+    return replace(network, width=widths[place]), reason
+
+
+def _times(lengths: Sequence[int]) -> str:
+    return " x ".join(str(length) for length in lengths)

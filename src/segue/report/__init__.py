@@ -1,0 +1,1 @@
+"""What people look at: pictures of images, truth, prediction and errors."""

@@ -1,0 +1,1 @@
+"""What the network learns from an annotation: class maps, pixel weights, distances."""

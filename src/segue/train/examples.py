@@ -1,0 +1,83 @@
+"""Annotated images to what training and validation hold in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.arrays import IGNORE, Labels
+from segue.augment.sampling import Sources
+from segue.targets.prepare import TargetConfig, make_targets
+
+PLACES_PER_CLASS = 4096
+"""So many pixels of every class are remembered of each image as places to sample at."""
+
+Slices = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training image, normalised, with its targets and places to sample at."""
+
+    sources: Sources
+    """Image, classes, weights (nearest pixel) and auxiliary maps (interpolated)."""
+    places: tuple[NDArray[np.int32], ...]
+    """For each class but 0 that occurs: (n, axes) pixels of it."""
+    known: NDArray[np.int32] | None
+    """(n, axes) annotated pixels, if the annotation is sparse; None if most pixels are annotated."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One held-out image, normalised, with its truth."""
+
+    name: str
+    pixels: NDArray[np.float32]
+    """(C, [Z,] Y, X) float32, normalised."""
+    labels: Labels
+
+
+def make_example(
+    pixels: NDArray[np.float32],
+    labels: Labels,
+    config: TargetConfig,
+    *,
+    seed: int,
+    spacing: Sequence[float] | None = None,
+    part: Slices | None = None,
+) -> Example:
+    """An example of a normalised image (C, [Z,] Y, X) and its labels, or of the `part` of them that is for training.
+
+    Targets are made of the whole before the part is cut out: its weights know the cells outside.
+    Raises LabelError if the labels hold a class without a name.
+    """
+    targets = make_targets(labels, config, spacing=spacing)
+    cut = part or (slice(None),) * labels.ids.ndim
+    classes = np.ascontiguousarray(targets.classes[cut])
+    sources = Sources(
+        image=np.ascontiguousarray(pixels[(slice(None), *cut)]),
+        labels=classes,
+        nearest=(np.ascontiguousarray(targets.weights[cut]),),
+        linear=tuple(np.ascontiguousarray(one[cut]) for one in targets.maps),
+    )
+    rng = np.random.default_rng(seed)
+    places = tuple(_some_places(classes == number, rng) for number in np.unique(classes) if number > 0)
+    annotated = classes != IGNORE
+    sparse = bool(annotated.any()) and annotated.mean() < 0.5
+    return Example(sources, places, _some_places(annotated, rng) if sparse else None)
+
+
+def make_judged(
+    name: str, pixels: NDArray[np.float32], labels: Labels, *, part: Slices | None = None
+) -> Judged:
+    """A held-out image of that name, or the `part` of it that is for validation."""
+    cut = part or (slice(None),) * labels.ids.ndim
+    return Judged(name, pixels[(slice(None), *cut)], replace(labels, ids=labels.ids[cut]))
+
+
+def _some_places(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int32]:
+    flat = np.flatnonzero(mask)
+    if flat.size > PLACES_PER_CLASS:
+        flat = rng.choice(flat, PLACES_PER_CLASS, replace=False)
+    return np.stack(np.unravel_index(flat, mask.shape), axis=1).astype(np.int32)

@@ -1,0 +1,175 @@
+"""The training loop: a batch, a step, a moving average, now and then a validation and a saved state.
+
+A run with a number of steps is repeatable to the bit on one machine with one number of threads, also across kills:
+each step depends on the state before it and on (seed, step) alone.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from segue.errors import TrainingError
+from segue.loss import LossConfig, total_loss
+from segue.model.unet import UNet
+from segue.train.batches import Batch
+from segue.train.schedule import Pace, averaging_weight, learning_rate_factor
+from segue.train.settings import TrainConfig
+from segue.train.state import Record, TrainState, load_state, save_state
+
+
+class Batches(Protocol):
+    """What the loop asks for data."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of `step`, always the same one."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observer:
+    """What the outside world may do while a training runs; each has a default that does nothing."""
+
+    on_step: Callable[[Record, float | None], None] = lambda record, seconds_left: None
+    """Called after each step with its record (step, progress, loss, rate) and the seconds left, if known."""
+    on_validation: Callable[[Record], None] = lambda record: None
+    """Called after each validation with its record (step, progress, score, and what the validation measured)."""
+    should_stop: Callable[[], bool] = lambda: False
+    """Asked after each step; if True the state is saved and the loop ends early."""
+
+
+Validate = Callable[[UNet], dict[str, float]]
+"""Scores a network; the entry "score" decides which network is best. An empty answer: nothing to validate on."""
+
+
+def train(
+    network: UNet,
+    batches: Batches,
+    *,
+    pace: Pace,
+    config: TrainConfig,
+    loss: LossConfig,
+    validate: Validate,
+    state_path: Path | None = None,
+    identity: dict[str, Any] | None = None,
+    observer: Observer | None = None,
+) -> tuple[TrainState, bool]:
+    """Train `network` until `pace` is over; returns the state and whether the training is complete.
+
+    With a `state_path` it goes on from the state found there, and saves its own there.
+    Raises TrainingError if the loss is not finite.
+    """
+    observer = observer or Observer()
+    state = _fresh_state(network, config)
+    if state_path:
+        load_state(state, state_path, identity=identity or {})
+        pace.note_resumed(state.seconds)
+    saved = time.monotonic()
+    with _own_randomness():
+        while not pace.is_over(state.step):
+            started = time.monotonic()
+            record = _step(state, batches.batch(state.step), pace.progress(state.step), config, loss)
+            seconds = time.monotonic() - started
+            pace.note_step(seconds)
+            state.seconds += seconds
+            if observer.should_stop():
+                if state_path:
+                    save_state(state, state_path, identity=identity or {})
+                return state, False
+            observer.on_step(record, pace.seconds_left(state.step))
+            progress = pace.progress(state.step)
+            last = pace.is_over(state.step)
+            if not last and progress * config.validations >= state.validations + 1:
+                _validate(state, progress, validate, pace, observer)
+            if state_path and time.monotonic() - saved > config.save_every:
+                save_state(state, state_path, identity=identity or {})
+                saved = time.monotonic()
+        _validate(state, 1.0, validate, pace, observer)
+    return state, True
+
+
+def load_average(state: TrainState, average: dict[str, Tensor] | None = None) -> UNet:
+    """A network of its own that holds the moving average (or another state of the same shape), ready to predict."""
+    network = UNet(state.network.config)
+    network.load_state_dict(average if average is not None else state.average)
+    return network.to(memory_format=memory_format_of(network)).eval()  # type: ignore[call-overload, no-any-return]
+
+
+def memory_format_of(network: UNet) -> torch.memory_format:
+    """Channels last: the layout in which convolutions on processors (and tensor cores) are fast."""
+    return torch.channels_last if network.config.spatial_axes == 2 else torch.channels_last_3d
+
+
+def _fresh_state(network: UNet, config: TrainConfig) -> TrainState:
+    network.to(memory_format=memory_format_of(network))  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    return TrainState(network=network, average=average, optimizer=optimizer)
+
+
+def _step(
+    state: TrainState, batch: Batch, progress: float, config: TrainConfig, loss_config: LossConfig
+) -> Record:
+    network, optimizer = state.network, state.optimizer
+    torch.manual_seed(config.seed * 1_000_003 + state.step)  # dropout draws from (seed, step) alone
+    network.train()
+    rate = config.learning_rate * learning_rate_factor(progress, warmup=config.warmup)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    image = batch.image.contiguous(memory_format=memory_format_of(network))
+    with torch.autocast(image.device.type, batch.dtype, enabled=batch.dtype != torch.float32):
+        logits = network(image)
+    loss = total_loss(logits, batch.target, batch.weights, batch.maps, loss_config)
+    value = float(loss.detach())
+    if not -1e30 < value < 1e30:
+        raise TrainingError(
+            f"the loss became {value} at step {state.step}; lower the learning rate (now {rate:.2g}) or look for "
+            "wild intensities with 'segue check'; the last saved state is untouched"
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), config.largest_gradient)
+    optimizer.step()
+    state.step += 1
+    _update_average(state, averaging_weight(state.step, share=config.average_share))
+    return {"step": float(state.step), "progress": progress, "loss": value, "rate": rate}
+
+
+@torch.no_grad()
+def _update_average(state: TrainState, weight: float) -> None:
+    for name, tensor in state.network.state_dict().items():
+        average = state.average[name]
+        if average.is_floating_point():
+            average.lerp_(tensor, weight)
+        else:
+            average.copy_(tensor)
+
+
+def _validate(state: TrainState, progress: float, validate: Validate, pace: Pace, observer: Observer) -> None:
+    started = time.monotonic()
+    scores = validate(load_average(state))
+    seconds = time.monotonic() - started
+    pace.note_validation(seconds)
+    state.validations += 1
+    score = scores.get("score", float("nan"))
+    # Without a validation set, or where its score says nothing, the newest average is the best one known.
+    if not score < state.best_score:
+        state.best = {name: tensor.clone() for name, tensor in state.average.items()}
+        state.best_score = score if score == score else state.best_score
+    record = {"step": float(state.step), "progress": progress, "seconds": state.seconds, **scores}
+    state.history.append({key: value for key, value in record.items() if value == value})
+    observer.on_validation(record)
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """The loop seeds torch at every step; the caller's random state is as before afterwards."""
+    with torch.random.fork_rng():
+        yield

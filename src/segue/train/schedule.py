@@ -1,0 +1,107 @@
+"""How far the training is, and what the learning rate is there. Progress runs from 0 to 1, by steps or by time."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Clock = Callable[[], float]
+
+
+def learning_rate_factor(progress: float, *, warmup: float) -> float:
+    """Linear from 0 to 1 over the first `warmup` share, then half a cosine to 0 at progress 1."""
+    if progress < warmup:
+        return progress / warmup
+    share = min(1.0, (progress - warmup) / (1 - warmup))
+    return 0.5 * (1 + math.cos(math.pi * share))
+
+
+def averaging_weight(step: int, *, share: float) -> float:
+    """Weight of the newest network in the moving average after `step` steps: the average spans that `share` of them.
+
+    A window that grows with the training forgets the beginning whatever the number of steps, which nobody knows in
+    advance under a time budget.
+    """
+    return 1 / max(1.0, share * step)
+
+
+@dataclass
+class StepPace:
+    """Progress counted in steps: repeatable to the bit."""
+
+    steps: int
+    """Number of steps of the whole training."""
+
+    def progress(self, step: int) -> float:
+        """Share of the training done before `step`."""
+        return min(1.0, step / self.steps)
+
+    def is_over(self, step: int) -> bool:
+        """Whether `step` is beyond the last."""
+        return step >= self.steps
+
+    def note_step(self, seconds: float) -> None:
+        """Steps are counted, not timed."""
+
+    def note_validation(self, seconds: float) -> None:
+        """Validations do not count as steps."""
+
+    def note_resumed(self, seconds: float) -> None:
+        """Time spent before does not matter."""
+
+    def seconds_left(self, step: int) -> float | None:
+        """Unknown: steps say nothing of time."""
+        return None
+
+
+@dataclass
+class TimePace:
+    """Progress measured by the clock, so that the schedule ends with the budget even if the machine changes its speed.
+
+    What comes after the last step (a validation, writing the model) is kept free: `reserve` seconds, or 1.5 times the
+    slowest validation so far if that is more.
+    """
+
+    end: float
+    """When all must be done, on `clock`."""
+    reserve: float
+    """Seconds kept free at the end, at least."""
+    clock: Clock = time.monotonic
+    start: float = field(init=False)
+    _slowest_validation: float = field(init=False, default=0.0)
+    _step_seconds: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self.start = self.clock()
+
+    def progress(self, step: int) -> float:  # noqa: ARG002 - the clock decides, the number of steps does not
+        """Share of the time for training that has passed."""
+        span = self._last_moment() - self.start
+        return min(1.0, (self.clock() - self.start) / span) if span > 0 else 1.0
+
+    def is_over(self, step: int) -> bool:  # noqa: ARG002 - see `progress`
+        """Whether another step would end too late."""
+        return self.clock() + self._step_seconds > self._last_moment()
+
+    def note_step(self, seconds: float) -> None:
+        """A step took so long."""
+        self._step_seconds = seconds if not self._step_seconds else 0.8 * self._step_seconds + 0.2 * seconds
+
+    def note_validation(self, seconds: float) -> None:
+        """A validation took so long."""
+        self._slowest_validation = max(self._slowest_validation, seconds)
+
+    def note_resumed(self, seconds: float) -> None:
+        """So much of the budget was spent before this run."""
+        self.start -= seconds
+        self.end -= seconds
+
+    def seconds_left(self, step: int) -> float | None:  # noqa: ARG002 - see `progress`
+        """Seconds until all is done."""
+        return max(0.0, self.end - self.clock())
+
+    def _last_moment(self) -> float:
+        return self.end - max(self.reserve, 1.5 * self._slowest_validation + 1.0)
+
+
+Pace = StepPace | TimePace

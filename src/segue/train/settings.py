@@ -1,0 +1,55 @@
+"""The settings of a training: plain data, without torch, so that a plan can be made and shown without it."""
+
+from dataclasses import dataclass
+
+from segue.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchConfig:
+    """What a batch is."""
+
+    patch: tuple[int, ...] = (256, 256)
+    """Size of what the network sees, along each spatial axis."""
+    batch: int = 4
+    """Patches in a batch."""
+    foreground: float = 0.33
+    """Share of the patches that are placed on a pixel of a class other than 0, all such classes alike."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or min(self.patch) < 1:
+            raise UsageError(
+                f"a batch has at least 1 patch of at least 1 px, not {self.batch} of {self.patch}"
+            )
+        if not 0 <= self.foreground <= 1:
+            raise UsageError(f"foreground is a share from 0 to 1, not {self.foreground}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a network is trained."""
+
+    seed: int = 0
+    """All randomness of the training comes from this number."""
+    learning_rate: float = 2e-3
+    """Of AdamW, at its highest."""
+    weight_decay: float = 0.02
+    """Of AdamW."""
+    warmup: float = 0.05
+    """Share of the training in which the learning rate rises."""
+    largest_gradient: float = 2.0
+    """Gradients with a larger norm are shortened to it."""
+    average_share: float = 0.05
+    """The moving average of the weights spans this share of the steps so far."""
+    validations: int = 8
+    """Number of validations, evenly spaced, the last one at the end."""
+    save_every: float = 60.0
+    """Seconds between two saved states."""
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0 or self.weight_decay < 0 or self.largest_gradient <= 0:
+            raise UsageError("learning_rate and largest_gradient are above 0, weight_decay 0 or more")
+        if not 0 <= self.warmup < 1 or not 0 < self.average_share <= 1:
+            raise UsageError("warmup is a share from 0 to below 1, average_share from above 0 to 1")
+        if self.validations < 1 or self.save_every <= 0:
+            raise UsageError("validations is at least 1, save_every above 0 seconds")

@@ -1,0 +1,146 @@
+"""What a training needs to go on as if it had never stopped: weights, their average, the optimiser, the history.
+
+Nothing random is stored, because nothing random is carried over: every step draws from (seed, step) alone.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segue.errors import MissingInputError, ModelFileError, UsageError
+from segue.io.files import remove_leftovers
+from segue.io.tensors import read_tensors, write_tensors
+from segue.model.unet import UNet
+
+Record = dict[str, float]
+
+
+@dataclass
+class TrainState:
+    """Everything that changes while a network is trained."""
+
+    network: UNet
+    average: dict[str, Tensor]
+    """The moving average of the network's state, float32."""
+    optimizer: torch.optim.Optimizer
+    best: dict[str, Tensor] | None = None
+    """The average that scored best on validation so far."""
+    best_score: float = -np.inf
+    step: int = 0
+    seconds: float = 0.0
+    """Time spent in training, over all runs."""
+    history: list[Record] = field(default_factory=list)
+    validations: int = 0
+    """Number of validations done."""
+
+
+def network_arrays(state: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """A network's state as numpy arrays; float32 and int64, on the CPU."""
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()}
+
+
+def save_state(state: TrainState, path: Path, *, identity: dict[str, Any]) -> None:
+    """Write the state, keeping the one before it as a second chance. Raises StorageError or CannotCreateError.
+
+    `identity` says which training this is; `load_state` refuses another one's state.
+    """
+    tensors = _prefixed("network", network_arrays(state.network.state_dict()))
+    tensors |= _prefixed("average", network_arrays(state.average))
+    if state.best is not None:
+        tensors |= _prefixed("best", network_arrays(state.best))
+    for index, slots in state.optimizer.state_dict()["state"].items():
+        tensors |= _prefixed(f"optimizer/{index}", network_arrays(slots))
+    header = {
+        "content": "training state",
+        "identity": identity,
+        "step": state.step,
+        "seconds": state.seconds,
+        "best_score": state.best_score if np.isfinite(state.best_score) else None,
+        "history": state.history,
+        "validations": state.validations,
+    }
+    if path.exists():
+        path.replace(_previous(path))
+    write_tensors(path, tensors, header)
+
+
+def load_state(state: TrainState, path: Path, *, identity: dict[str, Any]) -> bool:
+    """Fill `state` from `path`, or from the one before it if `path` is missing or damaged; False if there is none.
+
+    Raises UsageError if the state is of a training with another plan, data or thread count, ModelFileError if files
+    are there but none can be read.
+    """
+    if path.parent.is_dir():
+        remove_leftovers(path.parent)
+    damaged: ModelFileError | None = None
+    for candidate in (path, _previous(path)):
+        try:
+            tensors, header = read_tensors(candidate)
+        except MissingInputError:
+            continue
+        except ModelFileError as error:
+            damaged = error
+            continue
+        _check_identity(header.get("identity", {}), identity, candidate)
+        _fill(state, tensors, header)
+        return True
+    if damaged:
+        raise damaged
+    return False
+
+
+def _fill(state: TrainState, tensors: dict[str, NDArray[Any]], header: dict[str, Any]) -> None:
+    state.network.load_state_dict(_under("network", tensors))
+    state.average = _under("average", tensors)
+    state.best = _under("best", tensors) or None
+    slots: dict[int, dict[str, Tensor]] = {}
+    parameters = list(state.network.parameters())
+    for name, tensor in _under("optimizer", tensors).items():
+        index, slot = name.split("/")
+        slots.setdefault(int(index), {})[slot] = _laid_out_like(tensor, parameters[int(index)])
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    state.step = int(header["step"])
+    state.seconds = float(header["seconds"])
+    state.best_score = -np.inf if header["best_score"] is None else float(header["best_score"])
+    state.history = list(header["history"])
+    state.validations = int(header["validations"])
+
+
+def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """The fused optimiser walks through memory: its moments must lie in memory as their parameter does."""
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+
+
+def _check_identity(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise UsageError(
+                f"{path}: this training was started with {key} = {found.get(key)}, now it is {value}; "
+                "resume with the same settings and data, or start anew without --resume"
+            )
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-previous{path.suffix}")
+
+
+def _prefixed(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Tensor]:
+    start = f"{prefix}/"
+    # A copy, because safetensors gives arrays that share one buffer and may be read-only.
+    return {
+        name.removeprefix(start): torch.from_numpy(np.array(array))
+        for name, array in arrays.items()
+        if name.startswith(start)
+    }

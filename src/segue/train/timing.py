@@ -1,0 +1,53 @@
+"""How long a training step takes on this machine: measured, because no formula knows every processor."""
+
+import time
+
+import torch
+
+from segue.loss import LossConfig
+from segue.model.geometry import axis_geometries
+from segue.model.unet import UNet, UNetConfig
+from segue.predict.infer import autocast_dtype
+from segue.train.batches import Batch
+from segue.train.loop import train
+from segue.train.schedule import StepPace
+from segue.train.settings import BatchConfig, TrainConfig
+
+
+class _NoData:
+    """The same batch of zeros for every step."""
+
+    def __init__(self, network: UNetConfig, batches: BatchConfig) -> None:
+        sizes = [
+            geometry.output_size(size)
+            for geometry, size in zip(axis_geometries(network), batches.patch, strict=True)
+        ]
+        self._batch = Batch(
+            image=torch.zeros(batches.batch, network.channels, *batches.patch),
+            target=torch.zeros(batches.batch, *sizes, dtype=torch.int64),
+            weights=torch.ones(batches.batch, *sizes),
+            maps=None,
+            dtype=autocast_dtype("auto"),
+        )
+
+    def batch(self, step: int) -> Batch:  # noqa: ARG002 - all steps cost the same
+        return self._batch
+
+
+def step_seconds(network: UNetConfig, batches: BatchConfig) -> float:
+    """Seconds of one training step: the quicker of two, after one to warm up."""
+    data = _NoData(network, batches)
+    trained = UNet(network)
+    seconds = []
+    for _ in range(3):
+        started = time.monotonic()
+        train(
+            trained,
+            data,
+            pace=StepPace(1),
+            config=TrainConfig(),
+            loss=LossConfig(),
+            validate=lambda _: {},
+        )
+        seconds.append(time.monotonic() - started)
+    return min(seconds[1:])

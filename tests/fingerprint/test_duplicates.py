@@ -1,0 +1,80 @@
+"""The same image is found again, another one is not."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from segue.arrays import Image
+from segue.fingerprint.duplicates import equal_images, similar_images
+from segue.fingerprint.measures import ImageMeasure, measure_image
+from segue.simulate import CellsConfig, simulate_cells
+
+
+def measures(arrays) -> list[ImageMeasure]:
+    return [measure_image(Image(pixels=np.asarray(array, np.float32))) for array in arrays]
+
+
+def cells(seed, shape=(96, 96)) -> NDArray[np.float32]:
+    return simulate_cells(shape, seed=seed, config=CellsConfig(density=0.3))[0].pixels
+
+
+def test_equal_images_are_grouped_in_order():
+    one, other = cells(0), cells(1)
+    assert equal_images(measures([one, other, one, other, one])) == [(0, 2, 4), (1, 3)]
+
+
+def test_different_images_are_not_similar():
+    assert similar_images(measures([cells(seed) for seed in range(12)])) == []
+
+
+def test_a_common_field_of_view_does_not_make_images_similar():
+    disc = np.hypot(*np.indices((96, 96)) - 48) < 44
+    fields = [np.where(disc, 100 + cells(seed), 0) for seed in range(10)]
+    assert similar_images(measures(fields)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pixels: pixels * 0.5 + 20,
+        lambda pixels: np.rint(pixels + np.random.default_rng(0).normal(0, 5, pixels.shape)),
+        lambda pixels: pixels[:, ::-1],
+        lambda pixels: pixels[:, :, ::-1],
+        lambda pixels: np.rot90(pixels, 1, axes=(1, 2)),
+        lambda pixels: np.rot90(pixels, 3, axes=(1, 2))[:, ::-1],
+        lambda pixels: np.roll(pixels, 1, axis=2),
+    ],
+    ids=["brighter", "noisier", "flipped", "mirrored", "turned", "turned and flipped", "shifted by a pixel"],
+)
+def test_a_changed_copy_is_similar(change):
+    images = [cells(seed) for seed in range(4)]
+    assert similar_images(measures([*images, change(images[2])])) == [(2, 4)]
+
+
+def test_a_turned_copy_of_an_oblong_image_is_found():
+    image = cells(0, shape=(64, 128))
+    assert similar_images(measures([image, np.rot90(image, axes=(1, 2))])) == [(0, 1)]
+
+
+def test_images_of_other_shapes_are_not_compared():
+    assert similar_images(measures([np.tile([[1.0, 2]], (1, 8, 8)), np.tile([[1.0, 2]], (1, 8, 16))])) == []
+
+
+def test_constant_images_are_equal_but_only_if_their_value_is():
+    flat = np.ones((1, 8, 8))
+    assert similar_images(measures([flat, flat, 2 * flat])) == [(0, 1)]
+
+
+def test_similarity_joins_chains_into_one_group():
+    image = cells(3)
+    assert similar_images(measures([image, image + 1, image, cells(4), image * 2])) == [(0, 1, 2, 4)]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_or_one_image_has_no_twin(count):
+    assert similar_images(measures([cells(0)] * count)) == []
+
+
+def test_volumes_are_compared_by_their_middle_slice():
+    volume = simulate_cells((8, 64, 64), seed=0, config=CellsConfig(diameter=16))[0].pixels
+    assert similar_images(measures([volume, volume + 3])) == [(0, 1)]

@@ -1,0 +1,115 @@
+"""A folder is read once, and everything that is wrong with it is said in one go."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segue.arrays import Image, Labels
+from segue.fingerprint import examine
+from segue.io.datasets import find_pairs
+from segue.io.images import write_image, write_labels, write_png
+from segue.simulate import CellsConfig, simulate_cells, simulate_membranes
+
+
+def write_set(folder, pairs) -> Path:
+    for number, (image, labels) in enumerate(pairs):
+        write_image(folder / "images" / f"t{number}.tif", image)
+        write_labels(folder / "masks" / f"t{number}.tif", labels.ids, space=labels.space, kind=labels.kind)
+    return Path(folder)
+
+
+def cells(count) -> list[tuple[Image, Labels]]:
+    config = CellsConfig(diameter=16, density=0.25)
+    return [simulate_cells((64, 72), seed=seed, config=config) for seed in range(count)]
+
+
+def test_a_good_data_set_has_a_fingerprint_and_no_warning(tmp_path):
+    pairs = cells(12)
+    result = examine(find_pairs(write_set(tmp_path, pairs)))
+    assert [finding.severity for finding in result.findings] == ["note"]  # what the masks mean
+    assert result.errors == ()
+    assert result.spec is not None
+    assert result.spec.kind == "objects"
+    fingerprint = result.fingerprint
+    assert fingerprint is not None
+    assert (fingerprint.images, fingerprint.median_shape) == (12, (64, 72))
+    assert fingerprint.objects is not None
+    assert fingerprint.objects.total == sum(labels.ids.max() for _, labels in pairs)
+    assert [one.name for one in result.images] == [f"t{number}" for number in range(12)]  # natural order
+
+
+def test_everything_wrong_is_said_in_one_pass(tmp_path):
+    pairs = cells(8)
+    folder = write_set(tmp_path, pairs)
+    (folder / "images" / "t1.tif").write_bytes(b"")
+    write_labels(folder / "masks" / "t2.tif", np.zeros((10, 10), int), space=pairs[0][1].space)
+    broken = pairs[3][0].pixels[0].copy()
+    broken[0, 0] = np.nan
+    write_image(folder / "images" / "t3.tif", type(pairs[3][0])(pixels=broken[None], space=pairs[3][0].space))
+    write_image(folder / "images" / "alone.tif", pairs[0][0])
+    result = examine(find_pairs(folder))
+    said = {finding.file.split("/")[-1]: finding.reason for finding in result.findings}
+    assert "0 bytes" in said["t1.tif"]
+    assert "10 x 10" in said["t2.tif"]
+    assert "NaN" in said["t3.tif"]
+    assert "no mask" in said["alone.tif"]
+    assert len(result.errors) >= 3
+    assert result.fingerprint is not None
+    assert result.fingerprint.images == 6
+
+
+def test_an_image_is_judged_even_if_its_mask_cannot_be_used(tmp_path):
+    folder = write_set(tmp_path, cells(3))
+    write_png(folder / "images" / "t9.png", np.zeros((64, 72), np.uint8))
+    write_png(folder / "masks" / "t9.png", np.zeros((5, 5), np.uint8))
+    reasons = [f.reason for f in examine(find_pairs(folder)).findings if "t9" in f.file]
+    assert any("5 x 5" in reason for reason in reasons)
+    assert any("same value" in reason for reason in reasons)
+
+
+def test_a_set_of_which_nothing_can_be_read_has_errors_and_no_fingerprint(tmp_path):
+    folder = write_set(tmp_path, cells(2))
+    for mask in (folder / "masks").iterdir():
+        mask.write_bytes(b"broken")
+    result = examine(find_pairs(folder))
+    assert result.fingerprint is None
+    assert result.images == ()
+    assert len(result.errors) == 2
+
+
+def test_hundreds_of_files_with_the_same_trouble_become_one_line(tmp_path):
+    pairs = cells(7)
+    folder = write_set(tmp_path, pairs)
+    for mask in (folder / "masks").iterdir():
+        write_labels(mask, np.zeros((64, 73), int), space=pairs[0][1].space)
+    (folder / "dataset.toml").write_text('labels = "objects"')
+    result = examine(find_pairs(folder))
+    (error,) = result.errors
+    assert error.reason.startswith("7 of 7 files cannot be used, the first is")
+
+
+def test_what_the_description_says_is_kept(tmp_path):
+    folder = write_set(tmp_path, [simulate_membranes((64, 64), seed=seed) for seed in range(3)])
+    (folder / "dataset.toml").write_text('classes = ["membrane", "cell"]\nvalues = { 0 = 0, 1 = 1 }')
+    result = examine(find_pairs(folder))
+    assert result.spec is not None
+    assert result.spec.classes == ("membrane", "cell")
+    assert result.fingerprint is not None
+    assert result.fingerprint.class_frequencies[0] == pytest.approx(
+        np.mean([(simulate_membranes((64, 64), seed=seed)[1].ids == 0).mean() for seed in range(3)])
+    )
+
+
+def test_progress_counts_every_pair(tmp_path):
+    seen = []
+    examine(find_pairs(write_set(tmp_path, cells(5))), progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(number, 5) for number in range(1, 6)]
+
+
+def test_volumes_are_examined(tmp_path):
+    pairs = [simulate_cells((8, 32, 32), seed=seed, config=CellsConfig(diameter=10)) for seed in range(3)]
+    fingerprint = examine(find_pairs(write_set(tmp_path, pairs))).fingerprint
+    assert fingerprint is not None
+    assert fingerprint.spatial_axes == 3
+    assert fingerprint.median_shape == (8, 32, 32)

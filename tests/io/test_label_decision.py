@@ -1,0 +1,303 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from scipy import ndimage
+
+from segue.errors import LabelError
+from segue.io.label_decision import decide, summarise
+from segue.io.labels import RawMask, apply_spec
+
+SIZE = 96
+
+
+def discs(rng, count, *, radius=(4, 9)):
+    """(SIZE, SIZE) of `count` discs that do not touch, numbered from 1."""
+    ids = np.zeros((SIZE, SIZE), np.int64)
+    grid = np.indices(ids.shape)
+    number = 0
+    while number < count:
+        centre, r = rng.integers(0, SIZE, 2), rng.integers(*radius)
+        distance = np.hypot(*(grid - centre[:, None, None]))
+        if not ids[distance < r + 1.5].any():
+            number += 1
+            ids[distance < r] = number
+    return ids
+
+
+def blobs(rng, classes):
+    """(SIZE, SIZE) of smooth regions of 0 to classes - 1, each class in several pieces."""
+    field = np.stack([ndimage.gaussian_filter(rng.normal(size=(SIZE, SIZE)), 4) for _ in range(classes)])
+    return field.argmax(axis=0).astype(np.int64)
+
+
+def raws(arrays, **fields):
+    return [RawMask(values=values, name=f"m{number}.png", **fields) for number, values in enumerate(arrays)]
+
+
+def decided(arrays, **facts):
+    return decide([summarise(one) for one in raws(arrays)], **facts)
+
+
+@pytest.mark.parametrize("codes", [(0, 1), (0, 255), (0, 1000), (1, 2), (-1, 1)])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_two_values_are_the_two_classes(codes, count):
+    rng = np.random.default_rng(0)
+    decision = decided([np.where(discs(rng, 6) > 0, codes[1], codes[0]) for _ in range(count)])
+    assert decision.spec.kind == "classes"
+    assert decision.spec.values == {codes[0]: 0, codes[1]: 1}
+    assert decision.confidence == "sure"
+
+
+@pytest.mark.parametrize("factor", [1, 10, 50])
+@pytest.mark.parametrize("classes", [3, 4, 5, 6])
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_classes_in_several_pieces_are_classes_in_any_gray_coding(factor, classes, count):
+    rng = np.random.default_rng(classes)
+    decision = decided([blobs(rng, classes) * factor for _ in range(count)])
+    assert decision.spec.kind == "classes"
+    assert decision.spec.values == {number * factor: number for number in range(classes)}
+    assert len(decision.spec.classes) == classes
+
+
+@pytest.mark.parametrize("codes", [(0, 64, 128, 255), (0, 50, 100, 150), (0, 128, 255), (0, 85, 170, 255)])
+def test_spread_out_gray_codes_are_classes_even_if_each_is_in_one_piece(codes):
+    rng = np.random.default_rng(0)
+    masks = [np.array(codes)[discs(rng, len(codes) - 1)] for _ in range(4)]
+    decision = decided(masks)
+    assert decision.spec.kind == "classes"
+    assert decision.spec.values == {code: number for number, code in enumerate(codes)}
+
+
+def test_nested_classes_of_one_piece_each_that_all_masks_share_are_classes():
+    rng = np.random.default_rng(0)
+    masks = []
+    for _ in range(10):  # like the two parts of a hippocampus: always both, always touching
+        mask = np.zeros((SIZE, SIZE), np.int64)
+        y, x = rng.integers(10, 40, 2)
+        mask[y : y + 20, x : x + 15] = 1
+        mask[y : y + 20, x + 15 : x + 30] = 2
+        masks.append(mask)
+    decision = decided(masks)
+    assert decision.spec.kind == "classes"
+    assert decision.spec.values == {0: 0, 1: 1, 2: 2}
+
+
+def test_a_rare_class_that_some_masks_lack_does_not_make_objects():
+    rng = np.random.default_rng(0)
+    masks = [blobs(rng, 3) for _ in range(6)]
+    masks[1][masks[1] == 2] = 0
+    masks[2][:] = 0
+    assert decided(masks).spec.values == {0: 0, 1: 1, 2: 2}
+
+
+@pytest.mark.parametrize("count", [1, 2, 10])
+@pytest.mark.parametrize("objects", [4, 8, 30])
+def test_numbered_discs_are_objects(count, objects):
+    rng = np.random.default_rng(objects)
+    masks = [discs(rng, objects - number % 3, radius=(3, 6)) for number in range(count)]
+    decision = decided(masks)
+    assert decision.spec.kind == "objects"
+    assert decision.spec.values == {}
+    assert 'labels = "classes"' in decision.sentence
+
+
+def test_a_few_objects_a_mask_that_count_from_1_are_objects():
+    rng = np.random.default_rng(1)
+    decision = decided([discs(rng, number) for number in (1, 3, 2, 4, 3, 2)])
+    assert decision.spec.kind == "objects"
+    assert decision.confidence == "likely"
+
+
+def test_objects_with_gaps_in_their_ids_are_objects():
+    rng = np.random.default_rng(2)
+    ids = np.concatenate([[0], rng.permutation(np.arange(1, 500))[:40]])
+    decision = decided([ids[discs(rng, 40, radius=(2, 5))] for _ in range(3)])
+    assert decision.spec.kind == "objects"
+    assert decision.confidence == "sure"
+
+
+def test_some_split_objects_do_not_make_classes():
+    rng = np.random.default_rng(3)
+    masks = []
+    for _ in range(4):
+        mask = discs(rng, 20, radius=(3, 6))
+        for number in (3, 8):  # a scratch through two of twenty
+            y = int(np.argwhere(mask == number).mean(axis=0)[0])
+            mask[y][mask[y] == number] = 0
+        masks.append(mask)
+    assert decided(masks).spec.kind == "objects"
+
+
+def test_many_tiny_objects_are_objects():
+    ids = np.zeros((SIZE, SIZE), np.int64)
+    ids[::6, ::6] = np.arange(1, 257).reshape(16, 16)
+    assert decided([ids]).spec.kind == "objects"
+
+
+def test_objects_of_a_volume_are_objects_and_its_classes_classes():
+    rng = np.random.default_rng(4)
+    plane = discs(rng, 25, radius=(3, 6))
+    volume = np.repeat(plane[np.newaxis, ::2, ::2], 9, axis=0)
+    volume[[0, 8]] = 0
+    assert decided([volume]).spec.kind == "objects"
+    assert decided([np.stack([blobs(rng, 4)[:40, :40] for _ in range(8)])]).spec.kind == "classes"
+
+
+def smooth(mask, low=0, high=255):
+    """An anti-aliased drawing of a mask: averaged from four times the size."""
+    large = ndimage.zoom(mask.astype(float), 4, order=0)
+    large = ndimage.gaussian_filter(large, 2)
+    return np.rint(low + (high - low) * large.reshape(SIZE, 4, SIZE, 4).mean(axis=(1, 3))).astype(np.int64)
+
+
+def test_anti_aliased_masks_are_two_classes_with_a_finding():
+    rng = np.random.default_rng(5)
+    masks = [discs(rng, 8) > 0 for _ in range(4)]
+    smoothed = [smooth(mask) for mask in masks]
+    decision = decided(smoothed)
+    assert decision.spec.values == {0: 0, 255: 1}
+    assert decision.spec.snap
+    assert "anti-aliased" in decision.findings[0].reason
+    for mask, values in zip(masks, raws(smoothed), strict=True):
+        assert (apply_spec(values, decision.spec).ids != mask).mean() < 0.01
+
+
+def test_anti_aliased_masks_of_three_classes_keep_three():
+    rng = np.random.default_rng(6)
+    masks = []
+    for _ in range(2):
+        large, small = discs(rng, 3, radius=(10, 14)) > 0, discs(rng, 2) > 0
+        masks.append(np.maximum(smooth(large, 0, 128), smooth(small)))
+    assert decided(masks).spec.values == {0: 0, 128: 1, 255: 2}
+
+
+def through_jpeg(mask, quality):
+    buffer = io.BytesIO()
+    Pillow.fromarray(mask.astype(np.uint8)).save(buffer, format="JPEG", quality=quality)
+    return np.asarray(Pillow.open(buffer)).astype(np.int64)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize("lossy", [True, False])
+def test_jpeg_masks_are_two_classes_with_a_finding_also_when_saved_as_png_later(quality, lossy):
+    rng = np.random.default_rng(7)
+    masks = [discs(rng, 8) > 0 for _ in range(3)]
+    damaged = raws([through_jpeg(mask * 255, quality) for mask in masks], lossy=lossy)
+    decision = decide([summarise(one) for one in damaged])
+    assert len(decision.spec.values) == 2
+    assert decision.findings[0].severity == "warning"
+    for mask, one in zip(masks, damaged, strict=True):
+        assert (apply_spec(one, decision.spec).ids != mask).mean() < 0.02
+
+
+def test_jpeg_masks_of_lines_too_thin_to_have_an_inside_are_two_classes():
+    mask = np.zeros((SIZE, SIZE))
+    mask[::12] = 255
+    decision = decide([summarise(one) for one in raws([through_jpeg(mask, 80)], lossy=True)])
+    assert len(decision.spec.values) == 2
+    assert min(decision.spec.values) < 20
+    assert max(decision.spec.values) > 200
+
+
+def test_a_thin_border_class_is_not_taken_for_anti_aliasing():
+    rng = np.random.default_rng(8)
+    masks = []
+    for _ in range(3):
+        cells = discs(rng, 8) > 0
+        masks.append(np.where(cells, 255, np.where(ndimage.binary_dilation(cells), 128, 0)))
+    decision = decided(masks)
+    assert decision.spec.values == {0: 0, 128: 1, 255: 2}
+    assert not decision.spec.snap
+
+
+def coloured(ids, colours):
+    return np.array(colours, np.int64)[ids]
+
+
+def test_colours_that_all_masks_share_are_classes_with_black_as_background():
+    rng = np.random.default_rng(9)
+    palette = [0x000000, 0xFF0000, 0x00FF00, 0x0000FF]
+    masks = [RawMask(values=coloured(blobs(rng, 4), palette), coding="colour", name="m") for _ in range(3)]
+    decision = decide([summarise(one) for one in masks])
+    assert decision.spec.coding == "colour"
+    assert decision.spec.values == {0x000000: 0, 0x0000FF: 1, 0x00FF00: 2, 0xFF0000: 3}
+    assert '"#ff0000" = class 3' in decision.sentence
+
+
+def test_an_all_black_mask_among_colour_masks_is_background():
+    rng = np.random.default_rng(9)
+    masks = [
+        RawMask(values=coloured(blobs(rng, 3), [0, 0xFF0000, 0x00FF00]), coding="colour", name="m"),
+        RawMask(values=np.zeros((SIZE, SIZE), np.int64), name="black"),
+    ]
+    assert decide([summarise(one) for one in masks]).spec.values == {0: 0, 0x00FF00: 1, 0xFF0000: 2}
+
+
+def test_a_colour_for_each_object_makes_objects():
+    rng = np.random.default_rng(10)
+    masks = []
+    for _ in range(3):
+        palette = [0, *rng.integers(1, 2**24, 25)]
+        values = coloured(discs(rng, 25, radius=(2, 5)), palette)
+        masks.append(RawMask(values=values, coding="colour", name="m"))
+    decision = decide([summarise(one) for one in masks])
+    assert decision.spec.kind == "objects"
+    assert len(np.unique(apply_spec(masks[0], decision.spec).ids)) == 26
+
+
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_masks_of_one_single_value_are_a_guess(value):
+    decision = decided([np.full((8, 8), value), np.full((8, 8), value)])
+    assert decision.confidence == "guess"
+    assert decision.spec.kind == "classes"
+    assert value in decision.spec.values
+    assert len(decision.spec.values) == 2
+
+
+def test_a_single_pixel_mask_can_be_judged():
+    assert decided([np.array([[1]])]).spec.values == {0: 0, 1: 1}
+
+
+def test_an_ignored_value_takes_no_part_in_the_decision():
+    rng = np.random.default_rng(11)
+    mask = (discs(rng, 5) > 0).astype(np.int64)
+    mask[:10] = 7
+    decision = decided([mask], ignore=frozenset({7}))
+    assert decision.spec.values == {0: 0, 1: 1}
+    assert decision.spec.ignore == {7}
+
+
+def test_a_255_beside_small_numbers_is_a_class_but_the_sentence_offers_to_ignore_it():
+    mask = blobs(np.random.default_rng(12), 3)
+    mask[:10] = 255
+    decision = decided([mask, mask.T])
+    assert 255 in decision.spec.values
+    assert "write ignore = 255" in decision.sentence
+
+
+def test_given_classes_are_matched_to_the_values_in_order():
+    mask = np.where(discs(np.random.default_rng(0), 4) > 0, 255, 0)
+    spec = decided([mask], kind="classes", classes=("outside", "inside")).spec
+    assert spec.values == {0: 0, 255: 1}
+    assert spec.classes == ("outside", "inside")
+
+
+def test_given_classes_may_be_absent_from_the_masks():
+    spec = decided([np.array([[0, 1]])], classes=("a", "b", "c")).spec
+    assert spec.values == {0: 0, 1: 1, 2: 2}
+
+
+def test_given_classes_that_do_not_fit_the_values_are_an_error_with_the_line_to_write():
+    with pytest.raises(LabelError, match=r"hold 3 values \(0, 100, 200\).*2 classes.*values = \{ 0 = 0 \}"):
+        decided([np.repeat([[0, 100, 200]], 3, axis=0)], classes=("a", "b"))
+
+
+def test_given_objects_are_not_questioned():
+    assert decided([blobs(np.random.default_rng(0), 3)], kind="objects").spec.kind == "objects"
+
+
+def test_without_masks_nothing_can_be_decided():
+    with pytest.raises(LabelError, match="no mask"):
+        decide([])

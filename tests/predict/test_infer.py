@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+import torch
+
+from segue.errors import TileError, UsageError
+from segue.model.geometry import axis_geometries
+from segue.model.unet import UNet, initialize, isotropic_config
+from segue.predict.infer import PredictConfig, predict
+
+
+def network(axes: int, padding: str, depth: int, *, seed: int = 0) -> UNet:
+    """A network with weights and batch statistics of a trained one's size, in evaluation mode."""
+    config = isotropic_config(
+        spatial_axes=axes, depth=depth, width=4, padding=padding, normalization="batch", outputs=3
+    )
+    result = UNet(config)
+    generator = torch.Generator().manual_seed(seed)
+    initialize(result, generator=generator)
+    for module in result.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+    return result.eval()
+
+
+def image(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(1, *shape)).astype(np.float32)
+
+
+def answer(net: UNet, pixels: np.ndarray, **settings) -> np.ndarray:
+    return predict(net, pixels, classes=2, config=PredictConfig(**({"precision": "fp32"} | settings)))
+
+
+SHAPES = {
+    2: [(1, 1), (1, 40), (37, 50), (64, 64), (130, 9), (97, 131)],
+    3: [(1, 1, 1), (1, 6, 40), (9, 30, 21), (24, 24, 24)],
+}
+CASES = [
+    (axes, padding, depth, shape, extra)
+    for axes, padding, depth in [
+        (2, "same", 2),
+        (2, "valid", 2),
+        (2, "same", 3),
+        (2, "valid", 1),
+        (3, "same", 1),
+        (3, "valid", 1),
+    ]
+    for shape in SHAPES[axes]
+    for extra in (0, 5, 33)
+]
+
+
+def test_there_are_at_least_sixty_combinations_of_size_tile_padding_and_dimension():
+    assert len(CASES) >= 60
+
+
+@pytest.mark.parametrize(("axes", "padding", "depth", "shape", "extra"), CASES)
+def test_the_prediction_does_not_depend_on_the_tile(axes, padding, depth, shape, extra):
+    net = network(axes, padding, depth)
+    geometry = axis_geometries(net.config)[0]
+    tile = geometry.legal_size(2 * geometry.halo + geometry.stride) + extra
+    pixels = image(*shape)
+    whole = answer(net, pixels, tile=100_000, context=7)
+    assert np.abs(answer(net, pixels, tile=tile, context=7) - whole).max() <= 1e-5
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_the_prediction_does_not_depend_on_the_tile_with_mirror_images_either(padding):
+    net = network(2, padding, 2)
+    pixels = image(90, 61)
+    whole = answer(net, pixels, tile=100_000, mirror=True)
+    assert np.abs(answer(net, pixels, tile=60, mirror=True) - whole).max() <= 1e-5
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_prediction_with_mirror_images_turns_with_the_image(axes):
+    # The stride grid must turn with the image too: lengths that are a multiple of the stride.
+    net = network(axes, "same", 1)
+    pixels = image(*(16,) * axes)
+    result = answer(net, pixels, mirror=True)
+    for axis in range(1, axes + 1):
+        turned = answer(net, np.ascontiguousarray(np.flip(pixels, axis)), mirror=True)
+        assert np.abs(np.flip(turned, axis) - result).max() <= 1e-5
+
+
+def test_a_valid_network_sees_the_mirrored_image_beyond_the_edge():
+    net = network(2, "valid", 2)
+    geometry = axis_geometries(net.config)[0]
+    pixels = image(24, 24)
+    padded = np.pad(pixels, ((0, 0), *[(geometry.margin, geometry.margin)] * 2), mode="reflect")
+    with torch.inference_mode():
+        logits = net(torch.from_numpy(padded)[None])[0]
+    expected = logits[:2].softmax(dim=0)
+    assert logits.shape[1:] == (24, 24)
+    assert np.abs(answer(net, pixels)[:2] - expected.numpy()).max() <= 1e-5
+
+
+def test_probabilities_sum_to_one_and_auxiliary_maps_lie_between_0_and_1():
+    result = answer(network(2, "same", 1), image(20, 30))
+    assert result.shape == (3, 20, 30)
+    assert np.abs(result[:2].sum(axis=0) - 1).max() < 1e-6
+    assert result.min() >= 0
+    assert result.max() <= 1
+
+
+def test_bf16_differs_from_fp32_by_its_own_precision_only():
+    net = network(2, "same", 2)
+    pixels = image(64, 64)
+    difference = np.abs(answer(net, pixels, precision="bf16") - answer(net, pixels))
+    assert 0 < difference.mean() < 0.01
+    assert difference.max() < 0.1
+
+
+def test_less_memory_means_smaller_tiles_and_the_same_answer():
+    net = network(2, "same", 1)
+    pixels = image(600, 600)
+    seen: list[int] = []
+    answers = [
+        predict(
+            net,
+            pixels,
+            classes=2,
+            config=PredictConfig(precision="fp32", memory=memory),
+            progress=lambda _done, total: seen.append(total),
+        )
+        for memory in (1 << 20, 1 << 30)
+    ]
+    assert max(seen) > 10
+    assert seen[-1] == 1
+    assert np.abs(answers[0] - answers[1]).max() <= 1e-5
+
+
+def test_predicting_leaves_the_network_in_the_mode_it_was_in():
+    net = network(2, "same", 1).train()
+    answer(net, image(16, 16))
+    assert net.training
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tile": 0}, "at least 1 px, not 0"),
+        ({"memory": 5}, "at least 1 MB, not 5 bytes"),
+        ({"precision": "fp8"}, 'not "fp8"'),
+        ({"context": -1}, "0 px or more, not -1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        PredictConfig(**settings)
+
+
+def test_a_tile_that_is_too_small_is_refused_before_anything_is_computed():
+    with pytest.raises(TileError, match="use a tile of at least 52 px"):
+        answer(network(2, "same", 2), image(100, 100), tile=20)

@@ -1,0 +1,189 @@
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from segue.arrays import Image
+from segue.errors import ImageError, ModelFileError, UsageError
+from segue.normalize import FENCE_WIDTH, Normalization, measure, normalize, rescale
+
+
+def image_of(*channels, is_rgb=False, name="a.tif") -> Image:
+    return Image(pixels=np.array(channels, np.float32), is_rgb=is_rgb, name=name)
+
+
+def noise(*shape, seed=0, mean=100.0, std=7.0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(mean, std, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(2, 40, 50), (1, 9, 20, 30)])
+def test_standard_gives_every_channel_mean_0_and_deviation_1(shape):
+    result = normalize(Image(pixels=noise(*shape)), Normalization())
+    assert result.dtype == np.float32
+    assert result.shape == shape
+    for channel in result:
+        assert abs(channel.mean(dtype=np.float64)) < 1e-6
+        assert abs(channel.std(dtype=np.float64) - 1) < 1e-6
+
+
+def test_standard_of_four_numbers_is_as_computed_by_hand():
+    result = normalize(image_of([[1, 2], [3, 4]]), Normalization())  # mean 2.5, variance 1.25
+    np.testing.assert_allclose(result[0], (np.array([[1, 2], [3, 4]]) - 2.5) / np.sqrt(1.25), rtol=1e-6)
+
+
+def test_colour_channels_share_one_scale_unless_asked_otherwise():
+    red, green, blue = noise(16, 16), noise(16, 16, mean=50), noise(16, 16, std=1)
+    image = image_of(red, green, blue, is_rgb=True)
+    jointly = normalize(image, Normalization())
+    ratio = (jointly[0] - jointly[1]) / (red - green)
+    assert np.ptp(ratio) < 1e-5
+    assert abs(jointly.mean(dtype=np.float64)) < 1e-6
+    each = normalize(image, Normalization(rgb_jointly=False))
+    np.testing.assert_allclose(each.mean(axis=(1, 2)), 0, atol=1e-5)
+    np.testing.assert_array_equal(each, normalize(image_of(red, green, blue), Normalization()))
+
+
+@pytest.mark.parametrize("kind", ["standard", "percentile"])
+@pytest.mark.parametrize("value", [0.0, 0.1, 7.3e-12, -3e38, 65535.0])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 7), (2, 8, 9), (1, 3, 4, 5)])
+def test_a_constant_channel_becomes_0(kind, value, shape):
+    result = normalize(Image(pixels=np.full(shape, value, np.float32)), Normalization(kind=kind))
+    assert (result == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["standard", "percentile", "none"])
+def test_an_image_without_pixels_stays_without_pixels(kind):
+    result = normalize(Image(pixels=np.zeros((1, 0, 5), np.float32)), Normalization(kind=kind))
+    assert result.shape == (1, 0, 5)
+
+
+@pytest.mark.parametrize("kind", ["standard", "percentile"])
+@pytest.mark.parametrize("wild", [1e30, -1e30, 3.4e38])
+def test_one_wild_pixel_hardly_changes_the_others(kind, wild):
+    clean = noise(1, 100, 100)
+    spoilt = clean.copy()
+    spoilt[0, 50, 50] = wild
+    others = np.ones(clean.shape, bool)
+    others[0, 50, 50] = False
+    before, after = (normalize(Image(pixels=pixels), Normalization(kind=kind)) for pixels in (clean, spoilt))
+    assert np.isfinite(after).all()
+    assert np.abs(after).max() < 100
+    # one pixel of 10,000 at the fence, about 65 deviations away, raises the variance by 0.42
+    np.testing.assert_allclose(after[others], before[others] / (1.19 if kind == "standard" else 1), atol=0.05)
+
+
+def test_the_fence_lies_ten_percentile_ranges_outside_the_percentiles():
+    pixels = np.arange(1001, dtype=np.float32)  # 0.1 and 99.9 percentile are 1 and 999 by rank
+    pixels[1000] = 1e9
+    scaling = measure(image_of(pixels.reshape(7, 143)), Normalization())
+    assert scaling.low == (1 - FENCE_WIDTH * 998,)
+    assert scaling.high == (999 + FENCE_WIDTH * 998,)
+
+
+def test_sparse_bright_cells_on_an_even_background_are_kept():
+    pixels = np.zeros((1, 100, 100), np.float32)
+    pixels[0, 3, :5] = 1.0  # 0.05 % of the pixels
+    result = normalize(Image(pixels=pixels), Normalization())
+    assert result[0, 3, 0] > 20 * abs(result[0, 50, 50])
+
+
+def test_percentiles_become_minus_1_and_1():
+    pixels = np.arange(101, dtype=np.float32).reshape(1, 1, 101)
+    result = normalize(Image(pixels=pixels), Normalization(kind="percentile", low=10, high=90))
+    np.testing.assert_allclose(result[0, 0, [10, 50, 90]], [-1, 0, 1], atol=1e-6)
+
+
+def test_percentile_of_a_mostly_constant_image_spans_its_least_and_greatest_value():
+    pixels = np.zeros((1, 40, 50), np.float32)
+    pixels[0, 0, 0] = 8
+    result = normalize(Image(pixels=pixels), Normalization(kind="percentile"))
+    assert result[0, 0, 0] == 1
+    assert result[0, 1, 1] == -1
+
+
+def test_fixed_uses_the_numbers_of_the_data_set_and_clips_first():
+    config = Normalization(kind="fixed", mean=(40.0,), std=(10.0,), clip=((0.0, 100.0),))
+    result = normalize(image_of([[-1000, 0, 50, 1e30]]), config)
+    np.testing.assert_allclose(result[0, 0], [-4, -4, 1, 6])
+
+
+def test_fixed_numbers_of_several_channels_belong_to_their_channels():
+    config = Normalization(kind="fixed", mean=(1.0, 2.0), std=(1.0, 4.0))
+    result = normalize(image_of([[2.0]], [[6.0]]), config)
+    assert result.ravel().tolist() == [1.0, 1.0]
+    with pytest.raises(ImageError, match=r"a\.tif has 3 channels, but the normalisation holds mean for 2"):
+        normalize(image_of([[2.0]], [[6.0]], [[1.0]]), config)
+
+
+def test_none_changes_nothing():
+    pixels = noise(2, 5, 6)
+    np.testing.assert_array_equal(normalize(Image(pixels=pixels), Normalization(kind="none")), pixels)
+
+
+@pytest.mark.parametrize("kind", ["standard", "percentile"])
+def test_a_part_rescaled_with_the_whole_images_statistics_equals_that_part_of_the_whole(kind):
+    image = Image(pixels=noise(2, 700, 800))
+    scaling = measure(image, Normalization(kind=kind))
+    whole = normalize(image, Normalization(kind=kind))
+    np.testing.assert_array_equal(rescale(image.pixels[:, 31:97, 5:400], scaling), whole[:, 31:97, 5:400])
+
+
+def test_a_large_offset_costs_no_precision():
+    coarse = (np.round(noise(1, 64, 64, mean=0, std=1) * 64) / 64).astype(np.float32)
+    moved = normalize(Image(pixels=coarse + np.float32(60000)), Normalization())
+    straight = normalize(Image(pixels=coarse), Normalization())
+    np.testing.assert_allclose(moved, straight, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_pixel_that_is_no_number_is_refused_with_the_images_name(bad):
+    pixels = noise(1, 8, 8)
+    pixels[0, 1, 1] = bad
+    with pytest.raises(ImageError, match=r"a\.tif: 1 of 64 pixels are NaN or infinite; replace them"):
+        normalize(Image(pixels=pixels, name="a.tif"), Normalization(kind="none"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Normalization(),
+        Normalization(kind="percentile", low=2, high=99),
+        Normalization(kind="fixed", mean=(1.0, 2.0), std=(3.0, 4.0), clip=((0.0, 5.0), (1.0, 2.0))),
+        Normalization(kind="none", rgb_jointly=False),
+    ],
+)
+def test_through_json_and_back_is_the_same_normalisation(config):
+    assert Normalization.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "magic"}, {"low": "x"}, {"clip": [1]}, {"mean": None}, {"kind": []}]
+)
+def test_a_damaged_description_is_refused(change):
+    with pytest.raises(ModelFileError, match="cannot be read"):
+        Normalization.from_dict(Normalization().to_dict() | change)
+
+
+def test_a_description_without_a_field_is_refused():
+    with pytest.raises(ModelFileError, match="'low'"):
+        Normalization.from_dict(
+            {key: value for key, value in Normalization().to_dict().items() if key != "low"}
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "magic"}, "'magic' is unknown; choose one of standard, percentile, fixed, none"),
+        ({"low": 60, "high": 40}, "low = 60 and high = 40 span nothing"),
+        ({"low": -1}, "span nothing"),
+        ({"kind": "fixed"}, "needs mean and std"),
+        ({"kind": "fixed", "mean": (0.0,), "std": (0.0,)}, "not positive"),
+        ({"kind": "fixed", "mean": (np.nan,), "std": (1.0,)}, "not finite"),
+        ({"kind": "fixed", "mean": (0.0,), "std": (1.0,), "clip": ((2.0, 1.0),)}, "empty range"),
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        Normalization(**settings)
