@@ -118,9 +118,7 @@ def grow(side: int, *, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="turns of both ways")
     parser.add_argument("--sample", type=int, default=30, help="objects of the slow way at 2048x2048")
     parser.add_argument("--out", type=Path, help="keep the result as JSON in this file")

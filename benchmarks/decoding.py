@@ -28,9 +28,7 @@ SCENES = {"apart": 0.35, "touching": 0.75, "touching, no distance": 0.75}
 """Radius of the cells as a share of their spacing."""
 
 
-def simulate(
-    size: int, spacing: float, scene: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, int]:
+def simulate(size: int, spacing: float, scene: str) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, int]:
     """Foreground, distance and number of cells on a jittered grid, computed row by row to stay small."""
     random = np.random.default_rng(0)
     per_axis = int(size / spacing)
@@ -87,9 +85,7 @@ def machine() -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 2048, 4096])
     parser.add_argument("--spacing", type=float, default=40.96, help="pixels from cell to cell")
     parser.add_argument("--out", type=Path, help="keep the result as JSON in this file")
@@ -110,9 +106,7 @@ def main() -> None:
                 str(size),
                 scene,
             ]
-            rows.append(
-                json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            )
+            rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
             print(rows[-1], file=sys.stderr)
     result = json.dumps({"benchmark": "decoding", "machine": machine(), "results": rows}, indent=2)
     print(result)

@@ -157,9 +157,7 @@ def test_through_json_and_back_is_the_same_normalisation(config):
     assert Normalization.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-@pytest.mark.parametrize(
-    "change", [{"kind": "magic"}, {"low": "x"}, {"clip": [1]}, {"mean": None}, {"kind": []}]
-)
+@pytest.mark.parametrize("change", [{"kind": "magic"}, {"low": "x"}, {"clip": [1]}, {"mean": None}, {"kind": []}])
 def test_a_damaged_description_is_refused(change):
     with pytest.raises(ModelFileError, match="cannot be read"):
         Normalization.from_dict(Normalization().to_dict() | change)
@@ -167,9 +165,7 @@ def test_a_damaged_description_is_refused(change):
 
 def test_a_description_without_a_field_is_refused():
     with pytest.raises(ModelFileError, match="'low'"):
-        Normalization.from_dict(
-            {key: value for key, value in Normalization().to_dict().items() if key != "low"}
-        )
+        Normalization.from_dict({key: value for key, value in Normalization().to_dict().items() if key != "low"})
 
 
 @pytest.mark.parametrize(

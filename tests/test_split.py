@@ -33,9 +33,7 @@ def test_every_image_is_on_exactly_one_side():
         assert sorted(split.train + split.validation) == list(range(count))
 
 
-@pytest.mark.parametrize(
-    ("count", "expected"), [(6, 1), (20, 3), (24, 4), (100, 15), (1000, MOST_VALIDATION)]
-)
+@pytest.mark.parametrize(("count", "expected"), [(6, 1), (20, 3), (24, 4), (100, 15), (1000, MOST_VALIDATION)])
 def test_about_fifteen_per_cent_but_at_most_forty_are_for_validation(count, expected):
     assert len(whole(stack(count)).validation) == expected
 

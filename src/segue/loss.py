@@ -5,7 +5,6 @@ All take logits (B, K, ...), targets (B, ...) of class ids with `IGNORE` where n
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -59,7 +58,7 @@ def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor) -> Tensor:
-    """Mean over known pixels of the binary cross-entropy between sigmoid(logits) and `maps` in [0, 1], both (B, A, ...).
+    """Mean over known pixels of the binary cross-entropy of sigmoid(logits) and `maps` in [0, 1], both (B, A, ...).
 
     The entropy of the maps themselves is subtracted, so that a perfect answer costs 0.
     """
@@ -69,9 +68,7 @@ def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor) -> Tensor:
     return ((energy - floor) * known).sum() / (known.sum() * maps.shape[1]).clamp(min=1)
 
 
-def total_loss(
-    logits: Tensor, target: Tensor, weights: Tensor, maps: Tensor | None, config: LossConfig
-) -> Tensor:
+def total_loss(logits: Tensor, target: Tensor, weights: Tensor, maps: Tensor | None, config: LossConfig) -> Tensor:
     """The sum of all parts: the first channels of `logits` are the classes, the last ones the auxiliary `maps`."""
     logits = logits.float()  # bf16 has 8 bits of mantissa: too few for a mean over 10^5 pixels
     classes = logits.shape[1] - (0 if maps is None else maps.shape[1])

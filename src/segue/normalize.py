@@ -58,23 +58,18 @@ class Normalization:
             raise UsageError(f"normalisation {self.kind!r} is unknown; choose one of {kinds}")
         if not 0 <= self.low < self.high <= 100:
             raise UsageError(
-                f"percentiles low = {self.low} and high = {self.high} span nothing; "
-                "0 <= low < high <= 100 is allowed"
+                f"percentiles low = {self.low} and high = {self.high} span nothing; 0 <= low < high <= 100 is allowed"
             )
         if self.kind == "fixed":
             self._check_fixed()
 
     def _check_fixed(self) -> None:
         if not self.mean or not self.std:
-            raise UsageError(
-                'normalisation "fixed" needs mean and std; give one number, or one for each channel'
-            )
+            raise UsageError('normalisation "fixed" needs mean and std; give one number, or one for each channel')
         if not all(math.isfinite(value) for value in self.mean):
             raise UsageError(f"mean = {self.mean} is not finite; give the mean of each channel")
         if not all(math.isfinite(value) and value > 0 for value in self.std):
-            raise UsageError(
-                f"std = {self.std} holds a number that is not positive; give standard deviations > 0"
-            )
+            raise UsageError(f"std = {self.std} holds a number that is not positive; give standard deviations > 0")
         if not all(low < high for low, high in self.clip):
             raise UsageError(f"clip = {self.clip} holds an empty range; give (least, greatest) pairs")
 

@@ -27,7 +27,7 @@ PATCH_PIXELS = {2: 256**2, 3: 64**3}
 """Pixels of a patch at most: enough context for the receptive field, few enough for a quick step."""
 BATCH_PIXELS = {2: 4 * 256**2, 3: 2 * 64**3}
 """Pixels of a batch at most."""
-FEWEST_STEPS = 1200
+FEWEST_STEPS = 1800
 """A network is only as wide as leaves it so many steps in its time."""
 WIDTHS = {2: (64, 48, 32, 24, 16), 3: (32, 24, 16)}
 """Candidates for the width of the first level, best first."""
@@ -80,13 +80,9 @@ class Plan:
         for geometry, size in zip(axis_geometries(self.network), self.batches.patch, strict=True):
             geometry.output_size(size)  # says which sizes are legal
         if self.targets.class_weights and len(self.targets.class_weights) > self.network.outputs:
-            raise UsageError(
-                f"{len(self.targets.class_weights)} class weights for {self.network.outputs} outputs"
-            )
+            raise UsageError(f"{len(self.targets.class_weights)} class weights for {self.network.outputs} outputs")
         if not 0 <= self.validation_fraction < 1:
-            raise UsageError(
-                f"validation_fraction is a share from 0 to below 1, not {self.validation_fraction}"
-            )
+            raise UsageError(f"validation_fraction is a share from 0 to below 1, not {self.validation_fraction}")
 
 
 def make_plan(
@@ -127,7 +123,8 @@ def make_plan(
     )
     network, why_width = _as_wide_as_time_allows(network, batches, budget, step_seconds)
     reasons |= {
-        "patch": f"images are about {_times(fingerprint.median_shape)} px; {batches.batch} patches of {_times(patch)} px a step",
+        "patch": f"images are about {_times(fingerprint.median_shape)} px; "
+        f"{batches.batch} patches of {_times(patch)} px a step",
         "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
     }
     return Plan(
@@ -166,7 +163,9 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
 
 def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, dict[str, str]]:
     if fingerprint.kind == "objects":
-        reason = "objects: foreground with border weights, and the distance to each object's border to part touching ones"
+        reason = (
+            "objects: foreground with border weights, and the distance to each object's border to part touching ones"
+        )
         return TargetConfig(separate=False, w0=5.0, distance=True), LossConfig(dice=0.5), {"targets": reason}
     if len(fingerprint.classes) == 2 and _foreground(fingerprint) > 0.5:
         reason = "dense cells: the background between them carries the border weights of the paper"
@@ -215,12 +214,9 @@ def _patch_and_levels(
         left = [length / step for length, step in zip(left, factor, strict=True)]
     kernels.append((3,) * axes)
     strides = [prod(factor[axis] for factor in factors) for axis in range(axes)]
-    # A patch that holds the whole median image is worth rounding up for.
-    whole = prod(fingerprint.median_shape) <= PATCH_PIXELS[axes]
-    patch = tuple(
-        max(1, ceil(length / stride) if whole else round(length / stride)) * stride
-        for length, stride in zip(wanted, strides, strict=True)
-    )
+    patch = tuple(max(1, ceil(length / stride)) * stride for length, stride in zip(wanted, strides, strict=True))
+    if prod(patch) > 1.5 * PATCH_PIXELS[axes]:
+        patch = tuple(max(1, round(length / stride)) * stride for length, stride in zip(wanted, strides, strict=True))
     return patch, tuple(factors), tuple(kernels)
 
 

@@ -170,9 +170,7 @@ def _choose(groups: Sequence[tuple[int, ...]], kinds: Sequence[str], *, wanted: 
     taken; a kind of several groups that was passed over gives the one in its middle.
     """
     number_of = Counter(kinds)
-    candidates = [place for place, kind in enumerate(kinds) if number_of[kind] > 1] or list(
-        range(len(groups))
-    )
+    candidates = [place for place, kind in enumerate(kinds) if number_of[kind] > 1] or list(range(len(groups)))
     ends = np.cumsum([len(groups[place]) for place in candidates])
     taken: list[int] = []
     images = 0

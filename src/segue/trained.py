@@ -30,7 +30,8 @@ class Answer:
     @property
     def foreground(self) -> NDArray[np.float32]:
         """([Z,] Y, X): probability of not being background, which is class 0."""
-        return np.float32(1) - self.probabilities[0]
+        foreground: NDArray[np.float32] = np.float32(1) - self.probabilities[0]
+        return foreground
 
 
 class Model:
@@ -68,16 +69,13 @@ class Model:
         """How the network is applied unless the caller says otherwise."""
         return PredictConfig(context=self.header.context, mirror=self.header.mirror)
 
-    def answer(
-        self, image: Image, *, config: PredictConfig | None = None, progress: Progress | None = None
-    ) -> Answer:
+    def answer(self, image: Image, *, config: PredictConfig | None = None, progress: Progress | None = None) -> Answer:
         """Everything the network says of an image. Raises ImageError if the image does not fit the network."""
         axes = self.header.network.spatial_axes
         if image.spatial_axes != axes:
             raise ImageError(
                 f"{image.name or 'the image'}: it has {image.spatial_axes} spatial axes, but the network was trained "
-                f"on {axes}D images; "
-                + ("give it a volume" if axes == 3 else "split the volume into its slices")
+                f"on {axes}D images; " + ("give it a volume" if axes == 3 else "split the volume into its slices")
             )
         image = with_channels(image, channels=self.header.network.channels, rgb=self.header.rgb)
         values = predict(
@@ -118,7 +116,8 @@ def load(path: Path | str) -> Model:
 
 def most_probable(answer: Answer) -> NDArray[np.int32]:
     """The id of the most probable class of every pixel, ([Z,] Y, X) int32; the lower id where two are equal."""
-    return answer.probabilities.argmax(axis=0).astype(np.int32)
+    ids: NDArray[np.int32] = answer.probabilities.argmax(axis=0).astype(np.int32)
+    return ids
 
 
 def objects_of(answer: Answer, decoding: DecodeConfig) -> NDArray[np.uint32]:

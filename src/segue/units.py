@@ -11,14 +11,10 @@ SHORTEST = 10.0
 
 def parse_duration(text: str | float) -> float:
     """Seconds in "90s", "20m", "1h30m" or a number of seconds, from 10 s to 24 h. Raises UsageError."""
-    if isinstance(text, int | float):
-        seconds = float(text)
-    elif re.fullmatch(r"\d+(\.\d+)?", text.strip()):
+    if isinstance(text, int | float) or re.fullmatch(r"\d+(\.\d+)?", text.strip()):
         seconds = float(text)
     else:
-        found = re.fullmatch(
-            r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower()
-        )
+        found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
         if not found or not any(found.groups()):
             raise UsageError(f'"{text}" is not a time; write it like 90s, 20m or 1h30m')
         seconds = sum(float(n or 0) * factor for n, factor in zip(found.groups(), (3600, 60, 1), strict=True))

@@ -30,9 +30,7 @@ def test_all_samples_differ():
 @pytest.mark.parametrize("axes", [2, 3])
 def test_strength_0_draws_the_identity(axes):
     for step in range(30):
-        parameters = draw(
-            rng_for(0, step=step, sample=0), AugmentConfig(strength=0), spatial_axes=axes, channels=3
-        )
+        parameters = draw(rng_for(0, step=step, sample=0), AugmentConfig(strength=0), spatial_axes=axes, channels=3)
         assert parameters.geometry == identity(axes)
         assert parameters.elastic is None
         assert parameters.intensity == Intensity()

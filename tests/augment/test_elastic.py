@@ -37,9 +37,7 @@ def test_cubic_weights_reproduce_constants_lines_and_parabolas(length, spacing):
     points = (np.arange(weights.shape[1]) - (weights.shape[1] - 1) / 2) * spacing + (length - 1) / 2
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(weights @ points, np.arange(length), atol=1e-3)
-    np.testing.assert_allclose(
-        weights @ (points / spacing) ** 2, (np.arange(length) / spacing) ** 2, atol=1e-4
-    )
+    np.testing.assert_allclose(weights @ (points / spacing) ** 2, (np.arange(length) / spacing) ** 2, atol=1e-4)
 
 
 def test_between_the_points_the_field_passes_through_the_drawn_vectors():

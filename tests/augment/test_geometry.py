@@ -21,10 +21,7 @@ STILL: dict[str, Any] = {
 def matrices(count, *, axes=2, spacing=None, strength=1.0, **settings) -> NDArray[np.float64]:
     config = GeometryConfig(**(STILL | settings))
     rng = np.random.default_rng(0)
-    drawn = [
-        draw_geometry(rng, config, spatial_axes=axes, spacing=spacing, strength=strength)
-        for _ in range(count)
-    ]
+    drawn = [draw_geometry(rng, config, spatial_axes=axes, spacing=spacing, strength=strength) for _ in range(count)]
     return np.array([geometry.matrix for geometry in drawn])
 
 

@@ -26,9 +26,7 @@ def test_the_defaults_change_nothing():
     assert torch.equal(apply_intensity(image, Intensity()), image)
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 30, 32), (3, 16, 16), (2, 6, 9, 8), (1, 1, 20), (1, 1, 1), (2, 1, 9, 9)]
-)
+@pytest.mark.parametrize("shape", [(1, 30, 32), (3, 16, 16), (2, 6, 9, 8), (1, 1, 20), (1, 1, 1), (2, 1, 9, 9)])
 def test_replaying_the_drawn_numbers_gives_the_same_patch_and_leaves_the_input(shape):
     image = patch(*shape)
     before = image.clone()
@@ -103,9 +101,7 @@ def test_a_coarse_image_loses_its_fine_structure_and_keeps_its_size_and_mean():
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (2, 4, 5, 6)])
 def test_a_constant_patch_stays_constant_without_noise(shape):
     drawn = draw_intensity(np.random.default_rng(3), ALL, channels=shape[0])
-    without = Intensity(
-        **{**{name: getattr(drawn, name) for name in drawn.__dataclass_fields__}, "noise": 0.0}
-    )
+    without = Intensity(**{**{name: getattr(drawn, name) for name in drawn.__dataclass_fields__}, "noise": 0.0})
     changed = apply_intensity(torch.full(shape, 0.7), without)
     for channel in changed:
         assert (channel.max() - channel.min()).item() < 1e-5

@@ -10,9 +10,7 @@ def test_indices_beyond_the_ends_are_those_of_numpys_reflect_padding(length):
     np.testing.assert_array_equal(mirrored(np.arange(-20, length + 20), length), wanted)
 
 
-@pytest.mark.parametrize(
-    "ranges", [((0, 5), (0, 6)), ((1, 4), (2, 3)), ((-3, 9), (2, 20)), ((-30, -20), (40, 41))]
-)
+@pytest.mark.parametrize("ranges", [((0, 5), (0, 6)), ((1, 4), (2, 3)), ((-3, 9), (2, 20)), ((-30, -20), (40, 41))])
 def test_a_mirrored_region_is_the_region_of_the_padded_array(ranges):
     array = np.random.default_rng(0).normal(size=(2, 5, 6))
     padded = np.pad(array, ((0, 0), (50, 50), (50, 50)), mode="reflect")

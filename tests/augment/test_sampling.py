@@ -72,9 +72,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("shape", "patch_shape", "corner"), PLACES)
-def test_without_parameters_a_patch_is_plain_slicing_of_the_mirrored_image_exactly(
-    shape, patch_shape, corner
-):
+def test_without_parameters_a_patch_is_plain_slicing_of_the_mirrored_image_exactly(shape, patch_shape, corner):
     sources = sources_of(shape, channels=2)
     patch = sample_patch(sources, corner=corner, patch_shape=patch_shape)
     for given, result in zip(
@@ -129,8 +127,7 @@ def test_replaying_the_parameters_gives_the_same_patch(axes):
     for step in range(10):
         parameters = draw(rng_for(1, step=step, sample=3), config, spatial_axes=axes, channels=3)
         once, again = (
-            sample_patch(sources, corner=(4,) * axes, patch_shape=(16,) * axes, parameters=parameters)
-            for _ in range(2)
+            sample_patch(sources, corner=(4,) * axes, patch_shape=(16,) * axes, parameters=parameters) for _ in range(2)
         )
         for one, other in zip(maps_of(once), maps_of(again), strict=True):
             np.testing.assert_array_equal(one, other)
@@ -152,18 +149,10 @@ def test_every_flip_and_turn_is_undone_exactly_by_its_inverse(axes):
     for matrix in symmetries(axes):
         there = Geometry(matrix=tuple(map(tuple, matrix)), shift=(0,) * axes)
         back = Geometry(matrix=tuple(map(tuple, matrix.T)), shift=(0,) * axes)
-        turned = sample_patch(
-            sources, corner=(0,) * axes, patch_shape=shape, parameters=Parameters(geometry=there)
-        )
-        again = Sources(
-            image=turned.image, labels=turned.labels, linear=turned.linear, nearest=turned.nearest
-        )
-        restored = sample_patch(
-            again, corner=(0,) * axes, patch_shape=shape, parameters=Parameters(geometry=back)
-        )
-        for given, result in zip(
-            [sources.image, sources.labels], [restored.image, restored.labels], strict=True
-        ):
+        turned = sample_patch(sources, corner=(0,) * axes, patch_shape=shape, parameters=Parameters(geometry=there))
+        again = Sources(image=turned.image, labels=turned.labels, linear=turned.linear, nearest=turned.nearest)
+        restored = sample_patch(again, corner=(0,) * axes, patch_shape=shape, parameters=Parameters(geometry=back))
+        for given, result in zip([sources.image, sources.labels], [restored.image, restored.labels], strict=True):
             np.testing.assert_array_equal(result, given)
 
 
@@ -222,9 +211,7 @@ def test_a_constant_image_stays_constant_under_any_geometry(interpolation):
 
 def test_a_ramp_shows_where_each_pixel_looks():
     rows, columns = np.meshgrid(np.arange(200.0), np.arange(220.0), indexing="ij")
-    sources = Sources(
-        image=np.stack([rows, columns]).astype(np.float32), labels=np.zeros((200, 220), np.int32)
-    )
+    sources = Sources(image=np.stack([rows, columns]).astype(np.float32), labels=np.zeros((200, 220), np.int32))
     parameters = strong_parameters(3, 2)
     expected = slow_coordinates((80, 90), (31, 40), parameters)
     # torch's cubic (a = -0.75) is sharper than the one that keeps lines straight: it bends them by 0.05 px

@@ -71,9 +71,7 @@ def test_information_agrees_with_the_variation_of_information_of_scikit_image():
     truth, predicted = rng.integers(1, 5, (20, 20)), rng.integers(1, 4, (20, 20))
     split, merge = variation_of_information(truth, predicted)  # type: ignore[no-untyped-call]
     overlaps = count_overlaps(truth, predicted)
-    entropies = [
-        -(p * np.log2(p)).sum() for p in (overlaps.truth_areas / 400, overlaps.predicted_areas / 400)
-    ]
+    entropies = [-(p * np.log2(p)).sum() for p in (overlaps.truth_areas / 400, overlaps.predicted_areas / 400)]
     # VI = H(S) + H(T) - 2 I, hence V_info = 1 - VI / (H(S) + H(T))
     assert information_score(overlaps) == pytest.approx(1 - (split + merge) / sum(entropies))
 

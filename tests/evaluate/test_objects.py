@@ -82,9 +82,7 @@ def challenge(truth: NDArray[Any], predicted: NDArray[Any], folder: Path) -> tup
     tifffile.imwrite(folder / "truth.tif", truth.astype(np.int32))
     tifffile.imwrite(folder / "found.tif", predicted.astype(np.int32))
     true, found, mapped_true, mapped_found, ious = match(str(folder / "truth.tif"), str(folder / "found.tif"))
-    operations = count_acyclic_graph_correction_operations(
-        None, None, [true], [found], [mapped_true], [mapped_found]
-    )
+    operations = count_acyclic_graph_correction_operations(None, None, [true], [found], [mapped_true], [mapped_found])
     return seg([true], [ious]), det(**operations)
 
 

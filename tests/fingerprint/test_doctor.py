@@ -146,8 +146,7 @@ def test_a_class_that_no_mask_shows_is_named():
 @pytest.mark.parametrize("simulate", [simulate_cells, simulate_membranes])
 def test_masks_that_are_all_shifted_alike_are_one_finding_with_the_shift(simulate, shift):
     pairs = [
-        with_ids(simulate((160, 160), seed=seed), lambda ids: np.roll(ids, shift, axis=(0, 1)))
-        for seed in range(4)
+        with_ids(simulate((160, 160), seed=seed), lambda ids: np.roll(ids, shift, axis=(0, 1))) for seed in range(4)
     ]
     found = examined_set(pairs)
     (hit,) = list(judge_set(found, classes=pairs[0][1].classes, similar=[]))

@@ -61,9 +61,7 @@ def test_pixel_size_is_kept():
 
 
 def test_equal_pixels_have_equal_digests_and_another_shape_has_another():
-    one, same, other = (
-        measure_image(image_of(np.zeros(shape))).digest for shape in ((1, 2, 6), (1, 2, 6), (1, 3, 4))
-    )
+    one, same, other = (measure_image(image_of(np.zeros(shape))).digest for shape in ((1, 2, 6), (1, 2, 6), (1, 3, 4)))
     assert one == same != other
 
 

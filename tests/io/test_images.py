@@ -160,9 +160,7 @@ def mixed_pages(path):
 
 
 def other_colour_mode(path):
-    tifffile.imwrite(
-        path, np.zeros((2, 3, 4, 5), np.uint8), metadata={"axes": "QQYX"}, photometric="minisblack"
-    )
+    tifffile.imwrite(path, np.zeros((2, 3, 4, 5), np.uint8), metadata={"axes": "QQYX"}, photometric="minisblack")
 
 
 BAD = {

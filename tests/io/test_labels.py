@@ -156,9 +156,7 @@ def test_a_background_value_of_object_masks_becomes_0():
     assert apply_spec(raw([[255, 3]]), spec).ids.tolist() == [[0, 3]]
 
 
-@pytest.mark.parametrize(
-    ("value", "message"), [(-2, r"must not be negative.*ignore = -2"), (2**31, "too large")]
-)
+@pytest.mark.parametrize(("value", "message"), [(-2, r"must not be negative.*ignore = -2"), (2**31, "too large")])
 def test_object_ids_that_cannot_be_kept_are_refused(value, message):
     with pytest.raises(LabelError, match=message):
         apply_spec(raw([[0, value]]), LabelSpec(kind="objects"))

@@ -15,9 +15,7 @@ COLOUR = np.stack([PLANE, PLANE[::-1], 250 - PLANE], axis=-1)
 
 
 @pytest.mark.parametrize("compression", [None, "lzw", "zlib", "zstd", "packbits", "lzma", "png", "jpeg2000"])
-@pytest.mark.parametrize(
-    "layout", [{}, {"tile": (16, 32)}, {"rowsperstrip": 7}], ids=["whole", "tile", "row"]
-)
+@pytest.mark.parametrize("layout", [{}, {"tile": (16, 32)}, {"rowsperstrip": 7}], ids=["whole", "tile", "row"])
 def test_every_lossless_compression_gives_the_same_values(tmp_path, compression, layout):
     tifffile.imwrite(tmp_path / "a.tif", PLANE, compression=compression, **layout)
     assert np.array_equal(read_image(tmp_path / "a.tif").pixels, PLANE[np.newaxis])
@@ -260,9 +258,7 @@ def test_a_missing_tile_is_an_error_and_not_background(tmp_path):
         yield np.full((16, 16), 7, np.uint8)
         yield np.full((16, 16), 7, np.uint8)
 
-    tifffile.imwrite(
-        tmp_path / "a.tif", tiles(), shape=(32, 32), dtype=np.uint8, tile=(16, 16), compression="zlib"
-    )
+    tifffile.imwrite(tmp_path / "a.tif", tiles(), shape=(32, 32), dtype=np.uint8, tile=(16, 16), compression="zlib")
     with pytest.raises(ImageError, match="pieces without data"):
         read_image(tmp_path / "a.tif")
 
@@ -318,9 +314,7 @@ def test_a_tiff_that_claims_more_than_it_has_is_refused(tmp_path, width, height,
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (1, 9), (3, 5, 7), (1300, 30)])
-@pytest.mark.parametrize(
-    ("kind", "top"), [("classes", 3), ("classes", 300), ("objects", 9), ("objects", 70_000)]
-)
+@pytest.mark.parametrize(("kind", "top"), [("classes", 3), ("classes", 300), ("objects", 9), ("objects", 70_000)])
 def test_labels_read_back_bit_for_bit_in_the_smallest_promised_type(tmp_path, shape, kind, top):
     ids = np.random.default_rng(0).integers(0, top + 1, shape)
     ids.flat[0] = top

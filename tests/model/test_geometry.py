@@ -20,9 +20,7 @@ def test_the_smallest_input_of_the_paper_network_is_188_pixels_and_leaves_4():
 
 
 def test_an_illegal_size_is_refused_with_its_neighbours():
-    with pytest.raises(
-        TileError, match="573 px along an axis; the nearest sizes it can take are 572 or 588 px"
-    ):
+    with pytest.raises(TileError, match="573 px along an axis; the nearest sizes it can take are 572 or 588 px"):
         PAPER.output_size(573)
     with pytest.raises(TileError, match="188, the smallest"):
         PAPER.output_size(100)
@@ -85,9 +83,7 @@ def measured_reach(config: UNetConfig) -> list[int]:
         isotropic_config(spatial_axes=2, depth=1, width=1, dropout=0.0),
         isotropic_config(spatial_axes=2, depth=2, width=1, dropout=0.0),
         isotropic_config(spatial_axes=2, depth=2, width=1, padding="same", dropout=0.0),
-        UNetConfig(
-            factors=((3, 2), (1, 2)), kernels=((3, 5), (3, 3), (1, 3)), width=1, padding="same", dropout=0.0
-        ),
+        UNetConfig(factors=((3, 2), (1, 2)), kernels=((3, 5), (3, 3), (1, 3)), width=1, padding="same", dropout=0.0),
         isotropic_config(spatial_axes=3, depth=1, width=1, padding="same", dropout=0.0),
     ],
 )

@@ -49,9 +49,7 @@ def count_by_hand(config: UNetConfig) -> int:
         isotropic_config(spatial_axes=2, depth=3, width=8, channels=3, padding="same", normalization="batch"),
         isotropic_config(spatial_axes=3, depth=2, width=4, padding="same", normalization="batch"),
         isotropic_config(spatial_axes=3, depth=2, width=4, widest=6),
-        UNetConfig(
-            spatial_axes=3, width=4, factors=((1, 2, 2), (2, 2, 2)), kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3))
-        ),
+        UNetConfig(spatial_axes=3, width=4, factors=((1, 2, 2), (2, 2, 2)), kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3))),
     ],
 )
 def test_the_number_of_parameters_is_the_one_counted_by_hand(config):

@@ -25,9 +25,7 @@ def random_pair(seed: int, shape: tuple[int, ...] = (14, 15), objects: int = 6) 
     return pair
 
 
-def slow_table(
-    truth: NDArray[np.int32], predicted: NDArray[np.int32]
-) -> dict[tuple[int, int], tuple[int, float]]:
+def slow_table(truth: NDArray[np.int32], predicted: NDArray[np.int32]) -> dict[tuple[int, int], tuple[int, float]]:
     counts = truth != IGNORE
     table = {}
     for a in set(truth[counts].tolist()) - {0}:

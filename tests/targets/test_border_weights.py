@@ -14,8 +14,7 @@ from segue.targets.border_weights import BorderWeights, border_term, class_weigh
 def slowly(cells, *, w0=10.0, sigma=5.0, spacing=None) -> NDArray[np.float64]:
     """The definition: one distance transform of the whole image for every object, in double precision."""
     distances = [
-        ndimage.distance_transform_edt(cells != number, sampling=spacing)
-        for number in np.unique(cells[cells > 0])
+        ndimage.distance_transform_edt(cells != number, sampling=spacing) for number in np.unique(cells[cells > 0])
     ]
     if len(distances) < 2:
         return np.zeros(cells.shape)
@@ -87,9 +86,7 @@ def test_inside_of_cells_the_term_may_be_left_out():
     np.testing.assert_array_equal(outside[cells == 0], everywhere[cells == 0])
 
 
-@pytest.mark.parametrize(
-    "cells", [np.zeros((0, 5), np.int32), np.zeros((1, 1), np.int32), np.ones((1, 1), np.int32)]
-)
+@pytest.mark.parametrize("cells", [np.zeros((0, 5), np.int32), np.zeros((1, 1), np.int32), np.ones((1, 1), np.int32)])
 def test_without_two_cells_the_term_is_0(cells):
     assert border_term(cells, BorderWeights()).shape == cells.shape
     assert not border_term(cells, BorderWeights()).any()

@@ -41,8 +41,7 @@ def slowly_separated(ids) -> NDArray[np.int32]:
     touching = {
         place
         for place in np.ndindex(ids.shape)
-        if ids[place] > 0
-        and any(ids[other] > 0 and ids[other] != ids[place] for other in neighbours(ids.shape, place))
+        if ids[place] > 0 and any(ids[other] > 0 and ids[other] != ids[place] for other in neighbours(ids.shape, place))
     }
     result: NDArray[np.int32] = ids.copy()
     for number in set(ids[ids > 0].tolist()):
@@ -118,9 +117,7 @@ def test_class_labels_are_taken_as_they_are():
 
 
 def test_a_class_without_a_name_is_refused():
-    with pytest.raises(
-        LabelError, match="class 3 has no name, the 3 classes are background, membrane, organelle"
-    ):
+    with pytest.raises(LabelError, match="class 3 has no name, the 3 classes are background, membrane, organelle"):
         class_map(classes([[0, 3]]))
 
 

@@ -7,9 +7,7 @@ from segue.targets.distance import normalized_distance
 
 def slowly(ids, spacing) -> NDArray[np.float64]:
     """The definition: for each pixel the least distance to a pixel that is not of its object."""
-    places = (
-        np.stack(np.meshgrid(*map(np.arange, ids.shape), indexing="ij"), -1).reshape(-1, ids.ndim) * spacing
-    )
+    places = np.stack(np.meshgrid(*map(np.arange, ids.shape), indexing="ij"), -1).reshape(-1, ids.ndim) * spacing
     flat = ids.reshape(-1)
     depth = np.zeros(flat.shape)
     for number in set(flat[flat > 0].tolist()):
@@ -21,13 +19,9 @@ def slowly(ids, spacing) -> NDArray[np.float64]:
     return depth.reshape(ids.shape)
 
 
-@pytest.mark.parametrize(
-    ("shape", "spacing"), [((18, 22), (1, 1)), ((12, 15), (2.0, 0.5)), ((6, 9, 8), (3, 1, 1.5))]
-)
+@pytest.mark.parametrize(("shape", "spacing"), [((18, 22), (1, 1)), ((12, 15), (2.0, 0.5)), ((6, 9, 8), (3, 1, 1.5))])
 @pytest.mark.parametrize("count", [1, 2, 12])
-def test_it_equals_its_definition_pixel_by_pixel_with_touching_objects_and_any_pixel_size(
-    shape, spacing, count
-):
+def test_it_equals_its_definition_pixel_by_pixel_with_touching_objects_and_any_pixel_size(shape, spacing, count):
     rng = np.random.default_rng(count)
     ids = np.zeros(shape, np.int32)
     for number in range(1, count + 1):

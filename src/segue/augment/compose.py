@@ -87,11 +87,7 @@ def draw(
     """Draw everything for one patch. `spacing` is the size of a pixel along each axis (thick slices)."""
     strength = config.strength
     return Parameters(
-        geometry=draw_geometry(
-            rng, config.geometry, spatial_axes=spatial_axes, spacing=spacing, strength=strength
-        ),
-        elastic=draw_elastic(
-            rng, config.elastic, spatial_axes=spatial_axes, spacing=spacing, strength=strength
-        ),
+        geometry=draw_geometry(rng, config.geometry, spatial_axes=spatial_axes, spacing=spacing, strength=strength),
+        elastic=draw_elastic(rng, config.elastic, spatial_axes=spatial_axes, spacing=spacing, strength=strength),
         intensity=draw_intensity(rng, config.intensity, channels=channels, strength=strength),
     )

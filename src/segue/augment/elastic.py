@@ -38,9 +38,7 @@ class ElasticConfig:
         check_chances(self, "chance")
         check_not_below(self, 0, "std")
         if not (math.isfinite(self.spacing) and self.spacing > 0):
-            raise UsageError(
-                f"spacing = {self.spacing} cannot be used; give a distance in pixels, such as 128"
-            )
+            raise UsageError(f"spacing = {self.spacing} cannot be used; give a distance in pixels, such as 128")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +81,7 @@ def draw_elastic(
 def grid_displacements(elastic: Elastic, patch_shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The displacement vectors on the coarse grid: (axes, *grid), float32, in pixels."""
     grid = tuple(
-        cubic_weights(length, spacing).shape[1]
-        for length, spacing in zip(patch_shape, elastic.spacing, strict=True)
+        cubic_weights(length, spacing).shape[1] for length, spacing in zip(patch_shape, elastic.spacing, strict=True)
     )
     rng = np.random.Generator(np.random.PCG64(elastic.seed))
     std = np.asarray(elastic.std, np.float32).reshape(-1, *(1,) * len(grid))

@@ -179,9 +179,7 @@ def _blur(patch: "Tensor", sigma: float) -> "Tensor":
         length = patch.shape[axis]
         if length == 1:
             continue
-        padded = patch.index_select(
-            axis, torch.from_numpy(mirrored(np.arange(-reach, length + reach), length))
-        )
+        padded = patch.index_select(axis, torch.from_numpy(mirrored(np.arange(-reach, length + reach), length)))
         patch = float(kernel[0]) * padded.narrow(axis, reach, length)
         for offset in range(1, reach + 1):
             patch.add_(padded.narrow(axis, reach - offset, length), alpha=float(kernel[offset]))
@@ -194,7 +192,5 @@ def _coarsen(patch: "Tensor", factor: float) -> "Tensor":
     from torch.nn import functional as F
 
     shape = list(patch.shape[1:])
-    coarse = F.interpolate(
-        patch[None], size=[max(1, round(side / factor)) for side in shape], mode="nearest-exact"
-    )
+    coarse = F.interpolate(patch[None], size=[max(1, round(side / factor)) for side in shape], mode="nearest-exact")
     return F.interpolate(coarse, size=shape, mode="trilinear" if len(shape) == 3 else "bilinear")[0]

@@ -78,9 +78,7 @@ def sample_patch(
     import torch
 
     if interpolation == "cubic" and len(patch_shape) != 2:
-        raise UsageError(
-            f"cubic interpolation of {len(patch_shape)}D patches does not exist here; use linear"
-        )
+        raise UsageError(f"cubic interpolation of {len(patch_shape)}D patches does not exist here; use linear")
     geometry = identity(len(patch_shape)) if parameters is None else parameters.geometry
     elastic = None if parameters is None else parameters.elastic
     lattice = _lattice_map(geometry, patch_shape) if elastic is None else None
@@ -211,15 +209,11 @@ def _sample_floats(
         # -1 and 1 are the centres of the end pixels
         torch.mul(coordinate, 2 / (size - 1), out=grid[0, ..., place])
     grid -= 1
-    sampled = F.grid_sample(
-        torch.from_numpy(pixels)[None], grid, mode=mode, padding_mode="border", align_corners=True
-    )
+    sampled = F.grid_sample(torch.from_numpy(pixels)[None], grid, mode=mode, padding_mode="border", align_corners=True)
     return sampled[0].numpy()
 
 
-def _sample_nearest(
-    maps: list[NDArray[Any]], region: Ranges, coordinates: "list[Tensor]"
-) -> list[NDArray[Any]]:
+def _sample_nearest(maps: list[NDArray[Any]], region: Ranges, coordinates: "list[Tensor]") -> list[NDArray[Any]]:
     """The values of `maps` at the pixels nearest to `coordinates`, counted from the region's corner."""
     import torch
 

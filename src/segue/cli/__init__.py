@@ -73,7 +73,11 @@ def run(arguments: list[str] | None = None) -> int:
     except Exit as stop:
         return stop.exit_code
     except TyperException as error:
-        error.show()
+        # Only usage errors can show themselves, with the hint to --help.
+        show = getattr(error, "show", None)
+        if show is None:
+            return fail(error.format_message(), error.exit_code)
+        show()
         return error.exit_code
     except SegueError as error:
         return fail(str(error), error.exit_code)
@@ -86,9 +90,7 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError:
-        return fail(
-            "there is not enough memory; use smaller images, patches or tiles (--tile, --max-memory)", 1
-        )
+        return fail("there is not enough memory; use smaller images, patches or tiles (--tile, --max-memory)", 1)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             return fail(f"{error.filename or 'the disk'}: {error.strerror}", StorageError.exit_code)

@@ -11,9 +11,7 @@ from segue.io.datasets import find_pairs
 
 
 def check(
-    data: Annotated[
-        Path, typer.Argument(help="A data set: a folder with images/ and masks/, or another layout.")
-    ],
+    data: Annotated[Path, typer.Argument(help="A data set: a folder with images/ and masks/, or another layout.")],
     json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")] = False,
 ) -> None:
     """Say what a data set is and what is wrong with it. Exit code 65 if it is not fit for training."""
@@ -44,7 +42,9 @@ def _facts(print_: Fingerprint) -> list[tuple[str, str]]:
 
     shapes = times(print_.median_shape)
     if print_.shapes > 1:
-        shapes += f" (median of {print_.shapes} shapes, {times(print_.smallest_shape)} to {times(print_.largest_shape)})"
+        shapes += (
+            f" (median of {print_.shapes} shapes, {times(print_.smallest_shape)} to {times(print_.largest_shape)})"
+        )
     facts = [
         ("images", f"{print_.images}, {print_.spatial_axes}D, {shapes} px"),
         ("channels", f"{print_.channels}, {print_.colour}" + (f", {print_.bits} bit" if print_.bits else "")),
@@ -55,13 +55,8 @@ def _facts(print_: Fingerprint) -> list[tuple[str, str]]:
         facts.append(("pixel size", f"{sizes} {print_.unit}{differs}"))
     for number, channel in enumerate(print_.intensities):
         name = "intensities" if len(print_.intensities) == 1 else f"channel {number}"
-        facts.append(
-            (
-                name,
-                f"{channel.low:.4g} to {channel.high:.4g} (0.5 to 99.5 %), mean {channel.mean:.4g}, "
-                f"deviation {channel.std:.4g}",
-            )
-        )
+        span = f"{channel.low:.4g} to {channel.high:.4g} (0.5 to 99.5 %)"
+        facts.append((name, f"{span}, mean {channel.mean:.4g}, deviation {channel.std:.4g}"))
     for name, share in zip(print_.classes, print_.class_frequencies, strict=True):
         facts.append((f"class {name}", f"{100 * share:.3g} % of the pixels"))
     if print_.ignored:

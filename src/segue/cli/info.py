@@ -29,7 +29,7 @@ def info(
     rows = [
         (
             "network",
-            f"{network.spatial_axes}D U-Net, width {network.width}, {network.depth} poolings, {parameters:,} parameters",
+            f"{network.spatial_axes}D, width {network.width}, {network.depth} poolings, {parameters:,} parameters",
         ),
         ("padding", f"{network.padding}, receptive-field radius {geometry.radius} px"),
         (

@@ -15,39 +15,27 @@ if TYPE_CHECKING:
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A model that 'segue train' wrote.")],
-    inputs: Annotated[
-        list[str], typer.Argument(help="Images, folders of images, or patterns such as 'plate/*.tif'.")
-    ],
+    inputs: Annotated[list[str], typer.Argument(help="Images, folders of images, or patterns such as 'plate/*.tif'.")],
     out: Annotated[Path, typer.Option(help="The folder for the answers.")],
     kind: Annotated[
         str | None,
-        typer.Option(
-            "--as", help="classes, objects or probabilities.  [default: what the model was trained on]"
-        ),
+        typer.Option("--as", help="classes, objects or probabilities.  [default: what the model was trained on]"),
     ] = None,
-    tile: Annotated[
-        int | None, typer.Option(help="Side of a tile in pixels; never changes the answer.")
-    ] = None,
-    max_memory: Annotated[
-        str | None, typer.Option(help="Memory for the features of a tile, such as 2GB.")
-    ] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of a tile in pixels; never changes the answer.")] = None,
+    max_memory: Annotated[str | None, typer.Option(help="Memory for the features of a tile, such as 2GB.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or auto.")] = None,
     mirror: Annotated[
         bool | None,
         typer.Option("--mirror/--no-mirror", help="Average over mirror images: slower and better."),
     ] = None,
-    table: Annotated[
-        bool, typer.Option("--table", help="Write a table of measurements beside the objects.")
-    ] = False,
-    outlines: Annotated[
-        bool, typer.Option("--outlines", help="Write outlines (GeoJSON) beside the objects.")
-    ] = False,
+    table: Annotated[bool, typer.Option("--table", help="Write a table of measurements beside the objects.")] = False,
+    outlines: Annotated[bool, typer.Option("--outlines", help="Write outlines (GeoJSON) beside the objects.")] = False,
     max_pixels: Annotated[int | None, typer.Option(help="Refuse larger images.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")] = False,
 ) -> None:
     """Segment images of any size. Each input is answered with one file of the same name in --out."""
     memory = parse_size(max_memory) if max_memory else None
-    from segue.io.images import DEFAULT_MAX_PIXELS
+    from segue.io.decoded import DEFAULT_MAX_PIXELS
     from segue.pipeline.predicting import OutputConfig, PredictObserver, predict_files
     from segue.trained import Model, with_user_wishes
 
@@ -58,9 +46,7 @@ def predict(
         outlines=outlines,
         max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
     )
-    config = with_user_wishes(
-        trained.prediction(), tile=tile, memory=memory, precision=precision, mirror=mirror
-    )
+    config = with_user_wishes(trained.prediction(), tile=tile, memory=memory, precision=precision, mirror=mirror)
     with counting("predicting") as progress:
         outcomes = predict_files(
             trained,
@@ -82,9 +68,7 @@ def predict(
     for outcome in failed:
         say(f"segue: {outcome.error}")
     if failed:
-        raise SomeInputsFailedError(
-            f"{len(failed)} of {len(outcomes)} images failed; the others are in {out}"
-        )
+        raise SomeInputsFailedError(f"{len(failed)} of {len(outcomes)} images failed; the others are in {out}")
 
 
 def _plain(outcome: "Outcome") -> dict[str, str | int | None]:

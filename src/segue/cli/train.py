@@ -26,9 +26,7 @@ SECONDS_BETWEEN_LINES = 20.0
 
 
 def train(
-    data: Annotated[
-        Path, typer.Argument(help="A data set: a folder with images/ and masks/, or another layout.")
-    ],
+    data: Annotated[Path, typer.Argument(help="A data set: a folder with images/ and masks/, or another layout.")],
     out: Annotated[Path, typer.Option(help="The model file to write, such as cells.segue.")],
     budget: Annotated[
         str | None,
@@ -38,19 +36,11 @@ def train(
         int | None, typer.Option(help="Number of training steps instead of a time: repeatable to the bit.")
     ] = None,
     preset: Annotated[str, typer.Option(help='"auto", or "paper" for the network of 2015.')] = "auto",
-    val: Annotated[
-        Path | None, typer.Option(help="A data set to judge with; else some images are held out.")
-    ] = None,
-    no_validation: Annotated[
-        bool, typer.Option("--no-validation", help="Train on all images, judge on none.")
-    ] = False,
+    val: Annotated[Path | None, typer.Option(help="A data set to judge with; else some images are held out.")] = None,
+    no_validation: Annotated[bool, typer.Option("--no-validation", help="Train on all images, judge on none.")] = False,
     seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted training of this model.")
-    ] = False,
-    config: Annotated[
-        Path | None, typer.Option(help="A plan (TOML) to follow instead of making one.")
-    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training of this model.")] = False,
+    config: Annotated[Path | None, typer.Option(help="A plan (TOML) to follow instead of making one.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on the way.")] = False,
 ) -> None:
@@ -59,9 +49,7 @@ def train(
         raise UsageError("give --budget or --steps, not both")
     seconds = parse_duration(budget or DEFAULT_BUDGET) if steps is None else None
     if out.suffix != ".segue":
-        raise UsageError(
-            f"the model {out} should be called something.segue; give --out {out.with_suffix('.segue')}"
-        )
+        raise UsageError(f"the model {out} should be called something.segue; give --out {out.with_suffix('.segue')}")
     if not data.exists():
         raise MissingInputError(f"{data}: there is no such folder")
     from segue.config import plan_from_toml

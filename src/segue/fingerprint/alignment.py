@@ -57,8 +57,7 @@ def measure_alignment(image: Image, labels: Labels) -> Alignment | None:
     pixels = image.pixels if plane is None else image.pixels[:, plane]
     ids = labels.ids if plane is None else labels.ids[plane]
     window = tuple(
-        slice(max((length - _WINDOW) // 2, 0), max((length - _WINDOW) // 2, 0) + _WINDOW)
-        for length in ids.shape
+        slice(max((length - _WINDOW) // 2, 0), max((length - _WINDOW) // 2, 0) + _WINDOW) for length in ids.shape
     )
     pixels, ids = pixels[:, *window], ids[window]
     if min(ids.shape) < 2 * REACH + 8:
@@ -136,9 +135,7 @@ def _contrast(pixels: NDArray[np.float32], ids: NDArray[np.int32]) -> float:
     return float(foreground.mean() - background.mean()) / spread
 
 
-def _arrangement(
-    ids: NDArray[np.int32], *, edge: NDArray[np.bool_], strength: NDArray[np.float32]
-) -> dict[str, float]:
+def _arrangement(ids: NDArray[np.int32], *, edge: NDArray[np.bool_], strength: NDArray[np.float32]) -> dict[str, float]:
     """Coverage, islands, sea and unrest of `Alignment`."""
     from scipy import ndimage
 

@@ -65,9 +65,7 @@ def judge_pair(pair: Examined) -> Iterator[Hit]:
         yield Hit(rule=rules.NOT_CONSECUTIVE, file=pair.mask_file, detail=detail)
 
 
-def judge_set(
-    pairs: Sequence[Examined], *, classes: tuple[str, ...], similar: Sequence[Group]
-) -> Iterator[Hit]:
+def judge_set(pairs: Sequence[Examined], *, classes: tuple[str, ...], similar: Sequence[Group]) -> Iterator[Hit]:
     """What is wrong with the pairs together. `similar` holds groups of places in `pairs`."""
     yield from _judge_kinds(pairs)
     yield from _judge_classes(pairs, classes=classes)
@@ -223,9 +221,7 @@ def _is_clear(curve: NDArray[np.float32]) -> bool:
     far = np.ones(curve.shape, bool)
     far[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4] = False
     rest = curve[far]
-    return bool(
-        curve[y, x] > rest.mean() + 4 * rest.std() and curve[y, x] > 2 * max(curve[REACH, REACH], 0.1)
-    )
+    return bool(curve[y, x] > rest.mean() + 4 * rest.std() and curve[y, x] > 2 * max(curve[REACH, REACH], 0.1))
 
 
 def _shift_words(shift: NDArray[np.int64]) -> str:

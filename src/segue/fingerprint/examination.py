@@ -68,9 +68,7 @@ def examine(
         findings.append(_explain(pairs, decision))
     measured: list[Examined] = []
     known = spec
-    for done, outcome in enumerate(
-        _ordered(lambda item: _examine_pair(item, known), list(enumerate(pairs))), 1
-    ):
+    for done, outcome in enumerate(_ordered(lambda item: _examine_pair(item, known), list(enumerate(pairs))), 1):
         measured += [outcome] if isinstance(outcome, Examined) else []
         hits += judge_pair(outcome) if isinstance(outcome, Examined) else outcome
         if progress is not None:

@@ -185,9 +185,7 @@ def _measure_objects(ids: NDArray[np.int32]) -> ObjectMeasure:
     first_of_piece = np.unique(pieces, return_index=True)[1]
     owners = compact.ravel()[first_of_piece]
     per_object = np.bincount(owners, minlength=len(numbers) + 1)[1:]
-    border = [
-        np.unique(compact.take(place, axis)) for axis in range(ids.ndim) for place in (0, -1) if ids.size
-    ]
+    border = [np.unique(compact.take(place, axis)) for axis in range(ids.ndim) for place in (0, -1) if ids.size]
     at_border = np.unique(np.concatenate(border)) if border else np.zeros(0, np.int32)
     return ObjectMeasure(
         sizes=sizes.astype(np.int64),

@@ -17,7 +17,5 @@ def busiest_plane(ids: NDArray[np.int32]) -> int | None:
     """The Z of the slice of (Z, Y, X) ids with the most changes from pixel to pixel; None for (Y, X)."""
     if ids.ndim == 2:
         return None
-    changes = (ids[:, 1:] != ids[:, :-1]).sum(axis=(1, 2)) + (ids[:, :, 1:] != ids[:, :, :-1]).sum(
-        axis=(1, 2)
-    )
+    changes = (ids[:, 1:] != ids[:, :-1]).sum(axis=(1, 2)) + (ids[:, :, 1:] != ids[:, :, :-1]).sum(axis=(1, 2))
     return int(changes.argmax())

@@ -45,9 +45,7 @@ def to_findings(hits: Sequence[Hit], *, files: int) -> list[Finding]:
         if len(same) <= _SHOWN_ALONE:
             findings += [_finding(rule, hit.file, _reason(rule, hit.detail)) for hit in same]
         else:
-            findings.append(
-                _finding(rule, str(PurePath(same[0].file).parent), _merged(rule, same, files=files))
-            )
+            findings.append(_finding(rule, str(PurePath(same[0].file).parent), _merged(rule, same, files=files)))
     return by_severity(findings)
 
 
@@ -133,10 +131,7 @@ ONE_PIXEL = Rule(
 IN_PIECES = Rule(
     severity="warning",
     what="ids that lie in several pieces",
-    remedy=(
-        "give each piece an id of its own if they are several objects; one object that something "
-        "hides may stay"
-    ),
+    remedy=("give each piece an id of its own if they are several objects; one object that something hides may stay"),
 )
 NOT_CONSECUTIVE = Rule(
     severity="note",
@@ -174,9 +169,7 @@ SAME_MASK = Rule(
 INVERTED = Rule(
     severity="warning",
     what="masks look inverted: what they call background looks like objects",
-    remedy=(
-        "look at one of them; if it is so, say it in dataset.toml, for example values = { 255 = 0, 0 = 1 }"
-    ),
+    remedy=("look at one of them; if it is so, say it in dataset.toml, for example values = { 255 = 0, 0 = 1 }"),
 )
 ONE_INVERTED = Rule(
     severity="warning",

@@ -78,17 +78,11 @@ def find_pairs(path: Path | str) -> Pairs:
         description = description.model_copy(update=told.model_dump(exclude_unset=True))
     if not layout.pairs:
         first = f" ({layout.findings[0].file}: {layout.findings[0].reason})" if layout.findings else ""
-        raise DatasetError(
-            f"{root}: no image has a mask{first}; give image and mask the same name before the suffix"
-        )
+        raise DatasetError(f"{root}: no image has a mask{first}; give image and mask the same name before the suffix")
     findings = list(layout.findings)
     pairs = _with_regions(layout.pairs, root, description, findings)
-    pairs = [
-        replace(pair, group=_group_of(pair, description), pixel_size=description.pixel_size) for pair in pairs
-    ]
-    return Pairs(
-        pairs=tuple(pairs), root=root, layout=layout.name, description=description, findings=tuple(findings)
-    )
+    pairs = [replace(pair, group=_group_of(pair, description), pixel_size=description.pixel_size) for pair in pairs]
+    return Pairs(pairs=tuple(pairs), root=root, layout=layout.name, description=description, findings=tuple(findings))
 
 
 def resolve_spec(pairs: Pairs, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Decision:
@@ -191,9 +185,7 @@ def _group_of(pair: Pair, description: Description) -> str:
     return found[1] if found and found[1] is not None else pair.name
 
 
-def _with_regions(
-    pairs: Sequence[Pair], root: Path, description: Description, findings: list[Finding]
-) -> list[Pair]:
+def _with_regions(pairs: Sequence[Pair], root: Path, description: Description, findings: list[Finding]) -> list[Pair]:
     if description.region is None:
         return list(pairs)
     folder = root / description.region

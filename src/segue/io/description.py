@@ -117,8 +117,7 @@ def _class_names(names: tuple[str, ...] | None, ids: set[int], source: Path) -> 
     if any(not 0 <= one < len(names) for one in ids):
         wrong = next(one for one in sorted(ids) if not 0 <= one < len(names))
         raise DatasetError(
-            f"{source}: values maps to class {wrong}, but the classes are 0 to {len(names) - 1} "
-            f"({', '.join(names)})"
+            f"{source}: values maps to class {wrong}, but the classes are 0 to {len(names) - 1} ({', '.join(names)})"
         )
     missing = [name for number, name in enumerate(names) if number not in ids]
     if missing:
@@ -155,9 +154,7 @@ def _raw_values(entries: list[Any], key: str, source: Path) -> tuple[list[int], 
         raise DatasetError(f"{source}: {key} mixes numbers and colours; use one of the two")
     repeated = sorted({one for one in numbers if numbers.count(one) > 1})
     if repeated:
-        raise DatasetError(
-            f"{source}: {key} names {show_value(repeated[0], 'colour' if colours else 'gray')} twice"
-        )
+        raise DatasetError(f"{source}: {key} names {show_value(repeated[0], 'colour' if colours else 'gray')} twice")
     return numbers, "colour" if colours else "gray"
 
 
@@ -167,9 +164,7 @@ def _check_classes(description: Description, source: Path) -> None:
         return
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise DatasetError(
-            f"{source}: classes names {repeated[0]!r} twice; each class needs a name of its own"
-        )
+        raise DatasetError(f"{source}: classes names {repeated[0]!r} twice; each class needs a name of its own")
     if any(not name.strip() for name in names):
         raise DatasetError(f"{source}: classes holds an empty name")
     if "background" in names[1:]:
@@ -187,9 +182,7 @@ def _check_group(description: Description, source: Path) -> None:
     try:
         pattern = re.compile(description.group)
     except re.error as error:
-        raise DatasetError(
-            f"{source}: group = {description.group!r} is no regular expression: {error}"
-        ) from error
+        raise DatasetError(f"{source}: group = {description.group!r} is no regular expression: {error}") from error
     if pattern.groups < 1:
         raise DatasetError(
             f"{source}: group = {description.group!r} has no parentheses; put them around the part of the "

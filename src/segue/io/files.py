@@ -37,9 +37,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _as_segue_error(error, path) from error
     finally:
-        with suppress(
-            OSError
-        ):  # a name too long to be created cannot be removed either; the first error counts
+        with suppress(OSError):  # a name too long to be created cannot be removed either; the first error counts
             temporary.unlink(missing_ok=True)
 
 

@@ -52,9 +52,7 @@ def read_image(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Ima
         colours = decoded.palette[values[0]]  # ([Z,] Y, X, 3)
         is_rgb = bool((colours[..., :1] != colours).any())
         values = np.moveaxis(colours, -1, 0) if is_rgb else colours[np.newaxis, ..., 0]
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # too large for float32 is infinite, for check_finite to find
+    with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 is infinite, for check_finite to find
         pixels = np.ascontiguousarray(values, dtype=np.float32)
     return Image(pixels=pixels, space=decoded.space, name=str(path), is_rgb=is_rgb)
 
@@ -106,9 +104,7 @@ def write_labels(path: Path | str, ids: NDArray[Any], *, space: Space, kind: Lab
     path = Path(path)
     low, high = int(ids.min(initial=0)), int(ids.max(initial=0))
     if low < 0 or high > np.iinfo(np.uint32).max:
-        raise LabelError(
-            f"{path}: ids must lie between 0 and 4,294,967,295 to be written, these reach {low} to {high}"
-        )
+        raise LabelError(f"{path}: ids must lie between 0 and 4,294,967,295 to be written, these reach {low} to {high}")
     first = np.uint8 if kind == "classes" else np.uint16
     dtype = next(one for one in (first, np.uint16, np.uint32) if high <= np.iinfo(one).max)
     values = ids.astype(dtype)
@@ -139,8 +135,7 @@ def write_image(path: Path | str, image: Image) -> None:
     values = _smallest(image.pixels)
     if _suffix(path) == ".png":
         fits = image.spatial_axes == 2 and (
-            (image.channels == 1 and values.dtype != np.float32)
-            or (image.is_rgb and values.dtype == np.uint8)
+            (image.channels == 1 and values.dtype != np.float32) or (image.is_rgb and values.dtype == np.uint8)
         )
         if not fits:
             raise UsageError(
@@ -181,9 +176,7 @@ def list_images(path: Path | str) -> list[Path]:
     if path.is_dir():
         found = image_files(path)
         if not found:
-            raise MissingInputError(
-                f"{path}: the folder holds no images; looked for {', '.join(IMAGE_SUFFIXES)}"
-            )
+            raise MissingInputError(f"{path}: the folder holds no images; looked for {', '.join(IMAGE_SUFFIXES)}")
         return found
     fixed = [part for part in path.parts if not set("*?[") & set(part)]
     if len(fixed) == len(path.parts):
@@ -251,8 +244,7 @@ def _decoder(head: bytes) -> Callable[[Path, int], Decoded]:
     if head[:2] == b"\x1f\x8b" or head[344:347] in (b"n+1", b"ni1") or head[4:7] in (b"n+2", b"ni2"):
         return lambda path, limit: decode_nifti(path, max_pixels=limit)
     raise DecodeError(
-        f"it is not an image that Segue reads: {_guess(head)}; Segue reads PNG, JPEG, BMP, GIF, TIFF and "
-        f"NIfTI"
+        f"it is not an image that Segue reads: {_guess(head)}; Segue reads PNG, JPEG, BMP, GIF, TIFF and NIfTI"
     )
 
 
@@ -292,9 +284,7 @@ def _suffix(path: Path) -> str:
 def _write(path: Path, values: NDArray[Any], *, space: Space, channels: tuple[str, ...] = ()) -> None:
     suffix = _suffix(path)
     if suffix not in _TIFF_SUFFIXES + _NIFTI_SUFFIXES:
-        raise UsageError(
-            f"{path}: cannot write {suffix or 'a file without a suffix'} here; use .tif, .nii or .nii.gz"
-        )
+        raise UsageError(f"{path}: cannot write {suffix or 'a file without a suffix'} here; use .tif, .nii or .nii.gz")
     with whole_file(path) as temporary:
         if suffix in _NIFTI_SUFFIXES:
             encode_nifti(temporary, values, space=space, channels=bool(channels))

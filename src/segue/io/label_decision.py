@@ -105,9 +105,7 @@ def decide(
     if kind == "objects":
         named = classes or ("background", "object")
         spec = LabelSpec(kind="objects", classes=named, ignore=ignore, coding=coding)
-        return Decision(
-            spec=spec, confidence="sure", sentence="The masks hold objects, as dataset.toml says."
-        )
+        return Decision(spec=spec, confidence="sure", sentence="The masks hold objects, as dataset.toml says.")
     codes, reason = main_values(masks)
     findings = () if reason is None else (_codes_finding(masks, codes, coding, reason),)
     snapped = reason is not None
@@ -119,23 +117,14 @@ def decide(
         why = reason or "dataset.toml says so"
     if what == "objects":
         spec = LabelSpec(kind="objects", classes=("background", "object"), ignore=ignore, coding=coding)
-        sentence = (
-            f'The masks hold objects: {why}. If they hold classes, write labels = "classes" in dataset.toml.'
-        )
+        sentence = f'The masks hold objects: {why}. If they hold classes, write labels = "classes" in dataset.toml.'
         return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
     spec = _class_spec([background, *others], classes=classes, ignore=ignore, coding=coding, snap=snapped)
-    meaning = ", ".join(
-        f"{show_value(value, coding)} = {spec.classes[one]}" for value, one in spec.values.items()
-    )
+    meaning = ", ".join(f"{show_value(value, coding)} = {spec.classes[one]}" for value, one in spec.values.items())
     sentence = f"The masks hold classes ({meaning}): {why}."
     if kind is None and classes is None:
         sentence += ' If each value is an object of its own, write labels = "objects" in dataset.toml.'
-    if (
-        255 in others
-        and coding == "gray"
-        and len(others) > 1
-        and max(v for v in others if v != 255) < MAX_CLASSES
-    ):
+    if 255 in others and coding == "gray" and len(others) > 1 and max(v for v in others if v != 255) < MAX_CLASSES:
         sentence += " If 255 marks pixels that nobody annotated, write ignore = 255."
     return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
 
@@ -238,9 +227,7 @@ def _background(masks: Sequence[MaskSummary], codes: Sequence[int], coding: Codi
     return background, [code for code in codes if code != background]
 
 
-def _codes_finding(
-    masks: Sequence[MaskSummary], codes: Sequence[int], coding: Coding, reason: str
-) -> Finding:
+def _codes_finding(masks: Sequence[MaskSummary], codes: Sequence[int], coding: Coding, reason: str) -> Finding:
     hit = [one for one in masks if not np.isin(one.values, codes).all()]
     pixels = sum(int(one.counts[~np.isin(one.values, codes)].sum()) for one in hit)
     first = hit[0].name if hit else masks[0].name

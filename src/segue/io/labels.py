@@ -77,8 +77,7 @@ def read_mask(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawM
         return _colour_mask(decoded, path)
     if len(values) != 1:
         raise LabelError(
-            f"{path}: the mask has {len(values)} channels; a mask has one channel, or the three of a colour "
-            f"code"
+            f"{path}: the mask has {len(values)} channels; a mask has one channel, or the three of a colour code"
         )
     return RawMask(
         values=_whole_numbers(values[0], path),
@@ -174,12 +173,9 @@ def _unknown_values(values: NDArray[Any], counts: NDArray[Any], spec: LabelSpec,
     ]
     more = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
     allowed = ", ".join(
-        f"{show_value(value, spec.coding)} = {spec.classes[meaning]}"
-        for value, meaning in sorted(spec.values.items())
+        f"{show_value(value, spec.coding)} = {spec.classes[meaning]}" for value, meaning in sorted(spec.values.items())
     )
-    entries = [
-        f"{show_value(value, spec.coding)} = {meaning}" for value, meaning in sorted(spec.values.items())
-    ]
+    entries = [f"{show_value(value, spec.coding)} = {meaning}" for value, meaning in sorted(spec.values.items())]
     entries.append(f"{show_value(int(values[0]), spec.coding)} = 0")
     return (
         f"{name}: the mask holds the value{'s' if len(values) > 1 else ''} {', '.join(shown)}{more}; "
@@ -208,9 +204,7 @@ def _colour_mask(decoded: Decoded, path: Path) -> RawMask:
     if values.dtype != np.uint8:
         gray = bool((values[:1] == values).all())
         if not gray:
-            raise LabelError(
-                f"{path}: a colour-coded mask must have 8 bits a colour, this one is {values.dtype}"
-            )
+            raise LabelError(f"{path}: a colour-coded mask must have 8 bits a colour, this one is {values.dtype}")
         packed = _whole_numbers(values[0], path)
         return RawMask(values=packed, lossy=decoded.lossy, space=decoded.space, name=str(path))
     red, green, blue = values.astype(np.int64)
@@ -229,9 +223,7 @@ def _read_mask_folder(folder: Path, *, max_pixels: int) -> RawMask:
         if ids is None:
             ids = np.zeros(one.shape, np.int64)
         if one.shape != ids.shape:
-            raise LabelError(
-                f"{path}: its shape is {one.shape}, the masks before it in the folder have {ids.shape}"
-            )
+            raise LabelError(f"{path}: its shape is {one.shape}, the masks before it in the folder have {ids.shape}")
         ids[one != 0] = number
     if ids is None:
         raise LabelError(f"{folder}: the folder holds no mask; it should hold one image file for each object")

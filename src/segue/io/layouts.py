@@ -54,14 +54,11 @@ def _folders(root: Path) -> Layout | None:
     masks = next((root / name for name in ("masks", "labels") if (root / name).is_dir()), None)
     if masks is None:
         raise DatasetError(
-            f"{root}: there is images/ but no masks/; put one mask for each image into masks/, with the "
-            f"same name"
+            f"{root}: there is images/ but no masks/; put one mask for each image into masks/, with the same name"
         )
     for folder in (images, masks):
         if not image_files(folder):
-            raise DatasetError(
-                f"{folder}: the folder holds no image files; put PNG, TIFF, JPEG or NIfTI files in it"
-            )
+            raise DatasetError(f"{folder}: the folder holds no image files; put PNG, TIFF, JPEG or NIfTI files in it")
     pairs, findings = match(image_files(images), image_files(masks))
     return Layout(name="folders", pairs=pairs, findings=findings, description=Description())
 
@@ -79,17 +76,13 @@ def _nnunet(root: Path) -> Layout | None:
     if not (root / "imagesTr").is_dir():
         return None
     if not (root / "labelsTr").is_dir() or not source.is_file():
-        raise DatasetError(
-            f"{root}: nnU-Net's layout needs imagesTr/, labelsTr/ and dataset.json; one is missing"
-        )
+        raise DatasetError(f"{root}: nnU-Net's layout needs imagesTr/, labelsTr/ and dataset.json; one is missing")
     content = _read_json(source)
     channels = content.get("channel_names", content.get("modality"))
     if not isinstance(channels, dict) or not channels:
         raise DatasetError(f'{source}: "channel_names" is missing; it looks like {{"0": "T2"}}')
     ending = content.get("file_ending")
-    masks = [
-        path for path in image_files(root / "labelsTr") if ending is None or path.name.endswith(str(ending))
-    ]
+    masks = [path for path in image_files(root / "labelsTr") if ending is None or path.name.endswith(str(ending))]
     images = {path.name: path for path in image_files(root / "imagesTr")}
     pairs, findings = [], []
     for mask in masks:
@@ -145,9 +138,7 @@ def _nnunet_labels(content: dict[str, Any], source: Path) -> Description:
 
 
 def _tracking(root: Path) -> Layout | None:
-    sequences = sorted(
-        path for path in root.iterdir() if path.is_dir() and re.fullmatch(r"\d{2,3}", path.name)
-    )
+    sequences = sorted(path for path in root.iterdir() if path.is_dir() and re.fullmatch(r"\d{2,3}", path.name))
     truths = {path.name: root / f"{path.name}_GT" / "SEG" for path in sequences}
     if not any(folder.is_dir() for folder in truths.values()):
         return None
@@ -182,16 +173,13 @@ def _read_sequence(sequence: Path, truth: Path, pairs: list[Pair], findings: lis
         number = re.fullmatch(r"man_seg_?(\d+)(_\d+)?", stem_of(mask))
         if number is None or int(number[1]) not in frames:
             reason = "there is no frame for it" if number else "its name is not man_segNNN"
-            findings.append(
-                _left_out(mask, "error", reason, "check the name against the frames of the sequence")
-            )
+            findings.append(_left_out(mask, "error", reason, "check the name against the frames of the sequence"))
         elif number[2]:
             findings.append(
                 _left_out(
                     mask,
                     "warning",
-                    f"it annotates only the slice {int(number[2][1:])} of the volume "
-                    f"{frames[int(number[1])].name}",
+                    f"it annotates only the slice {int(number[2][1:])} of the volume {frames[int(number[1])].name}",
                     "complete it to a volume in which the other slices hold the value that ignore names",
                 )
             )
@@ -215,9 +203,7 @@ def _data_science_bowl(root: Path) -> Layout | None:
         images = image_files(case / "images")
         if len(images) != 1 or not image_files(case / "masks"):
             reason = f"it holds {len(images)} images and {len(image_files(case / 'masks'))} masks"
-            findings.append(
-                _left_out(case, "error", reason, "each case needs one image and a mask for each object")
-            )
+            findings.append(_left_out(case, "error", reason, "each case needs one image and a mask for each object"))
             continue
         pairs.append(Pair(name=case.name, images=(images[0],), mask=case / "masks", group=case.name))
     description = Description(labels="objects")

@@ -106,9 +106,7 @@ def _check_header(header: Any, *, max_pixels: int) -> int:
     """The length that a file with this header must have, once the header is found to be sane."""
     shape = tuple(int(length) for length in header.get_data_shape())
     if not 2 <= len(shape) <= 5 or (len(shape) == 5 and shape[3] != 1):
-        raise DecodeError(
-            f"its shape is {shape}; Segue reads (X, Y), (X, Y, Z), (X, Y, Z, C) and (X, Y, Z, 1, C)"
-        )
+        raise DecodeError(f"its shape is {shape}; Segue reads (X, Y), (X, Y, Z), (X, Y, Z, C) and (X, Y, Z, 1, C)")
     channels = shape[-1] if len(shape) > 3 else 1
     check_claim(shape[:3], channels=channels, max_pixels=max_pixels)
     dtype = header.get_data_dtype()

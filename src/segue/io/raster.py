@@ -56,9 +56,7 @@ def decode_raster(path: Path, *, kind: str, max_pixels: int) -> Decoded:
             elif picture.mode in _PLAIN_MODES:
                 values = np.asarray(picture)
             else:
-                raise DecodeError(
-                    f"its colour mode is {picture.mode!r}; save it as gray, RGB or a palette image"
-                )
+                raise DecodeError(f"its colour mode is {picture.mode!r}; save it as gray, RGB or a palette image")
     return Decoded(values=_channels_first(values), is_rgb=values.ndim == 3, lossy=kind == "JPEG")
 
 

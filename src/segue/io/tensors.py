@@ -48,9 +48,7 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     data = _read(path)
     place = _place_of_digits(data)
     if place is None:
-        raise ModelFileError(
-            f"{path}: {_what_it_is(data)}, not a file that Segue wrote; give it a .segue file"
-        )
+        raise ModelFileError(f"{path}: {_what_it_is(data)}, not a file that Segue wrote; give it a .segue file")
     digits = data[place : place + len(NO_DIGITS)]
     blank = data[:place] + NO_DIGITS.encode() + data[place + len(NO_DIGITS) :]
     if hashlib.sha256(blank).hexdigest().encode() != digits:
@@ -76,9 +74,7 @@ def _read(path: Path) -> bytes:
         raise ModelFileError(f"{path}: this is not a file; give it a .segue file")
     size = path.stat().st_size
     if size > LARGEST_FILE:
-        raise ModelFileError(
-            f"{path}: {size:,} bytes are too many for a model; at most {LARGEST_FILE:,} are read"
-        )
+        raise ModelFileError(f"{path}: {size:,} bytes are too many for a model; at most {LARGEST_FILE:,} are read")
     try:
         return path.read_bytes()
     except OSError as error:

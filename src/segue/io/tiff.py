@@ -138,9 +138,7 @@ def _plan_axes(axes: str, shape: tuple[int, ...]) -> _Plan:
             f"its axes are {lengths}; Segue reads channels (C or S), Z, Y and X, so split it along "
             f"{', '.join(odd or depth[1:])}"
         )
-    return _Plan(
-        channels="".join(axis for axis in axes if axis in "CSE"), spatial="".join([*depth, "Y", "X"])
-    )
+    return _Plan(channels="".join(axis for axis in axes if axis in "CSE"), spatial="".join([*depth, "Y", "X"]))
 
 
 def _channels_first(values: NDArray[Any], axes: str, plan: _Plan) -> NDArray[Any]:

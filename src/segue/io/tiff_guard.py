@@ -41,15 +41,11 @@ def check_segments(pages: Iterable[Any], *, length: int) -> None:
     """
     for number, page in enumerate(pages):
         if page is None:
-            raise DecodeError(
-                f"plane {number} is missing or kept in another file; save all planes in one file"
-            )
+            raise DecodeError(f"plane {number} is missing or kept in another file; save all planes in one file")
         expected = _segments(page.keyframe)
         offsets, counts = page.dataoffsets, page.databytecounts
         if len(offsets) < expected or len(counts) < expected:
-            raise DecodeError(
-                f"page {page.index} lists {min(len(offsets), len(counts))} of its {expected} pieces"
-            )
+            raise DecodeError(f"page {page.index} lists {min(len(offsets), len(counts))} of its {expected} pieces")
         for offset, count in zip(offsets[:expected], counts[:expected], strict=True):
             if offset <= 0 or count <= 0:
                 raise DecodeError(
@@ -58,17 +54,14 @@ def check_segments(pages: Iterable[Any], *, length: int) -> None:
                 )
             if offset + count > length:
                 raise DecodeError(
-                    f"it is cut off: page {page.index} ends at byte {offset + count:,} of a file of "
-                    f"{length:,} bytes"
+                    f"it is cut off: page {page.index} ends at byte {offset + count:,} of a file of {length:,} bytes"
                 )
 
 
 def check_contiguous(offset: int, size: int, *, length: int) -> None:
     """Make sure that a block of `size` bytes at `offset` lies inside of the file. Raises DecodeError."""
     if offset <= 0 or offset + size > length:
-        raise DecodeError(
-            f"it is cut off: its pixels end at byte {offset + size:,} of a file of {length:,} bytes"
-        )
+        raise DecodeError(f"it is cut off: its pixels end at byte {offset + size:,} of a file of {length:,} bytes")
 
 
 def _segments(page: Any) -> int:
@@ -115,17 +108,12 @@ def _follow(stream: BinaryIO, offset: int, *, order: str, big: bool, length: int
         entries = _number(stream, offset, order + count_form, length=length)
         after = offset + struct.calcsize(order + count_form) + entries * entry_size
         if entries == 0 or after > length:
-            raise DecodeError(
-                f"it is cut off or damaged: the directory at byte {offset:,} claims {entries:,} entries"
-            )
-        for tag, kind, count, place in struct.iter_unpack(
-            order + entry_form, stream.read(entries * entry_size)
-        ):
+            raise DecodeError(f"it is cut off or damaged: the directory at byte {offset:,} claims {entries:,} entries")
+        for tag, kind, count, place in struct.iter_unpack(order + entry_form, stream.read(entries * entry_size)):
             size = _VALUE_SIZES.get(kind, 0) * count
             if size > (8 if big else 4) and place + size > length and tag in _STANDARD_TAGS:
                 raise DecodeError(
-                    f"it is cut off or damaged: tag {tag} lies at byte {place:,} of a file of {length:,} "
-                    f"bytes"
+                    f"it is cut off or damaged: tag {tag} lies at byte {place:,} of a file of {length:,} bytes"
                 )
         offset = _number(stream, after, order + next_form, length=length)
 
@@ -133,8 +121,6 @@ def _follow(stream: BinaryIO, offset: int, *, order: str, big: bool, length: int
 def _number(stream: BinaryIO, offset: int, form: str, *, length: int) -> int:
     size = struct.calcsize(form)
     if offset + size > length:
-        raise DecodeError(
-            f"it is cut off: a directory is announced at byte {offset:,} of a file of {length:,} bytes"
-        )
+        raise DecodeError(f"it is cut off: a directory is announced at byte {offset:,} of a file of {length:,} bytes")
     stream.seek(offset)
     return int(struct.unpack(form, stream.read(size))[0])

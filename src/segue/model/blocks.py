@@ -3,15 +3,15 @@
 The number of spatial axes is the length of `kernel` and `factor`: (3, 3) is 2D, (3, 3, 3) is 3D.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED_CONVOLUTION = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-BATCH_NORMALIZATION = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-MAX_POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+CONVOLUTION: dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED_CONVOLUTION: dict[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORMALIZATION: dict[int, Callable[..., nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOLING: dict[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
 class ConvBlock(nn.Sequential):
@@ -25,9 +25,7 @@ class ConvBlock(nn.Sequential):
         layers: list[nn.Module] = []
         for before in (channels_in, channels_out):
             # A bias before batch normalisation would be subtracted again by it.
-            layers.append(
-                CONVOLUTION[axes](before, channels_out, tuple(kernel), padding=padding, bias=not normalize)
-            )
+            layers.append(CONVOLUTION[axes](before, channels_out, tuple(kernel), padding=padding, bias=not normalize))
             if normalize:
                 layers.append(BATCH_NORMALIZATION[axes](channels_out))
             layers.append(nn.ReLU(inplace=True))
@@ -71,9 +69,7 @@ class DecoderBlock(nn.Module):
         normalize: bool,
     ) -> None:
         super().__init__()
-        self.rise = TRANSPOSED_CONVOLUTION[len(factor)](
-            channels_in, channels_out, tuple(factor), stride=tuple(factor)
-        )
+        self.rise = TRANSPOSED_CONVOLUTION[len(factor)](channels_in, channels_out, tuple(factor), stride=tuple(factor))
         self.block = ConvBlock(2 * channels_out, channels_out, kernel=kernel, same=same, normalize=normalize)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:

@@ -86,9 +86,7 @@ def read_model(path: Path) -> ModelFile:
         network.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise ModelFileError(
-            f"{path}: the weights do not fit the architecture in the header ({reason})"
-        ) from error
+        raise ModelFileError(f"{path}: the weights do not fit the architecture in the header ({reason})") from error
     layout = torch.channels_last if header.network.spatial_axes == 2 else torch.channels_last_3d
     return ModelFile(header, network.to(memory_format=layout).eval())  # type: ignore[call-overload]
 
@@ -100,9 +98,7 @@ def _header(plain: dict[str, Any], path: Path) -> ModelHeader:
         )
     fields = plain.get("model")
     if plain.get("content") != "model" or not isinstance(fields, dict):
-        raise ModelFileError(
-            f"{path}: the file holds no model; give it a .segue file that 'segue train' wrote"
-        )
+        raise ModelFileError(f"{path}: the file holds no model; give it a .segue file that 'segue train' wrote")
     version = fields.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise ModelFileError(
@@ -117,8 +113,6 @@ def _validated(fields: dict[str, Any], path: Path) -> ModelHeader:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ModelFileError(
-            f"{path}: the header is not valid at {place or 'its root'}: {first['msg']}"
-        ) from error
+        raise ModelFileError(f"{path}: the header is not valid at {place or 'its root'}: {first['msg']}") from error
     except SegueError as error:
         raise ModelFileError(f"{path}: the header is not valid: {error}") from error

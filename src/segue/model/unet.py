@@ -102,14 +102,10 @@ class UNet(nn.Module):
         widths = config.widths
         above = (config.channels, *widths)
         self.encoders = nn.ModuleList(
-            EncoderBlock(
-                above[level], widths[level], kernel=kernel, factor=factor, same=same, normalize=normalize
-            )
+            EncoderBlock(above[level], widths[level], kernel=kernel, factor=factor, same=same, normalize=normalize)
             for level, (kernel, factor) in enumerate(zip(config.kernels[:-1], config.factors, strict=True))
         )
-        self.bottom = ConvBlock(
-            above[-2], widths[-1], kernel=config.kernels[-1], same=same, normalize=normalize
-        )
+        self.bottom = ConvBlock(above[-2], widths[-1], kernel=config.kernels[-1], same=same, normalize=normalize)
         self.dropout = nn.Dropout(config.dropout)
         self.decoders = nn.ModuleList(
             DecoderBlock(
@@ -144,7 +140,7 @@ def initialize(network: UNet, *, generator: torch.Generator) -> None:
     kernel has only the channels.
     """
     for module in network.modules():
-        if isinstance(module, tuple(CONVOLUTION.values())):
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
             inputs = module.weight[0].numel()
         elif isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d):
             inputs = module.weight.shape[0]

@@ -118,9 +118,7 @@ def _smooth(pixels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.asarray(ndimage.gaussian_filter(pixels, sigma, mode="reflect"), np.float32)
 
 
-def _grow(
-    inside: NDArray[np.bool_], landscape: NDArray[np.float32], config: DecodeConfig
-) -> NDArray[np.int32]:
+def _grow(inside: NDArray[np.bool_], landscape: NDArray[np.float32], config: DecodeConfig) -> NDArray[np.int32]:
     """Every pixel of `inside` gets the number of its object; numbers are not consecutive.
 
     Only where a component of the foreground holds several seeds is there anything to decide, and only there
@@ -150,9 +148,7 @@ def _holds_several(components: NDArray[Any], seeds: NDArray[Any], number: int) -
     return np.bincount(component_of[component_of > 0], minlength=number + 1) > 1
 
 
-def _across(
-    axis: int, first: NDArray[Any], second: NDArray[Any]
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _across(axis: int, first: NDArray[Any], second: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Pairs of values of `first` and `second` at pixels that are neighbours along `axis`, both ways."""
     front, back = [slice(None)] * first.ndim, [slice(None)] * first.ndim
     front[axis], back[axis] = slice(None, -1), slice(1, None)

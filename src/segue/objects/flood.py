@@ -14,9 +14,7 @@ LEVELS = 254
 """Steps of height between 0 and 1; two heights that fall into one step count as equal."""
 
 
-def flood(
-    landscape: NDArray[np.float32], seeds: NDArray[Any], *, inside: NDArray[np.bool_]
-) -> NDArray[np.int32]:
+def flood(landscape: NDArray[np.float32], seeds: NDArray[Any], *, inside: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Grow `seeds` over `inside`, downhill from the highest places of `landscape`.
 
     All three have one shape and any number of axes. `landscape` is in [0, 1] (values beyond are clipped),
@@ -49,9 +47,7 @@ def _flood_flat(height: NDArray[np.uint8], ids: NDArray[np.int32], steps: list[i
             front = _spread(front, level, height, ids, steps)
 
 
-def _wet(
-    dry: NDArray[Any], height: NDArray[np.uint8], ids: NDArray[np.int32], steps: list[int]
-) -> NDArray[Any]:
+def _wet(dry: NDArray[Any], height: NDArray[np.uint8], ids: NDArray[np.int32], steps: list[int]) -> NDArray[Any]:
     """Give those of `dry` that have neighbours with an id the id of the highest; returns them."""
     best = np.zeros(len(dry), np.int32)
     best_height = np.zeros(len(dry), np.uint8)

@@ -89,9 +89,7 @@ def write_table(path: Path, table: Mapping[str, Sequence[Any]]) -> None:
     write_whole(path, text.getvalue().encode())
 
 
-def _geometry(
-    owner: NDArray[Any], inside: tuple[NDArray[Any], ...], pixel_size: tuple[float, ...], unit: str
-) -> Table:
+def _geometry(owner: NDArray[Any], inside: tuple[NDArray[Any], ...], pixel_size: tuple[float, ...], unit: str) -> Table:
     """Centroid, area or volume, and axes in `unit`.
 
     `owner` is number - 1 of the object of each pixel of `inside`.
@@ -101,9 +99,7 @@ def _geometry(
     # An ellipse or ellipsoid with half axes a has the variance a^2 / (axes + 2) along each of them.
     lengths = 2 * np.sqrt((axes + 2) * np.linalg.eigvalsh(moments).clip(min=0))
     sizes = np.bincount(owner) * math.prod(pixel_size)
-    table: Table = {
-        f"centroid_{AXES[axis - axes]}_{unit}": centroids[:, axis].tolist() for axis in range(axes)
-    }
+    table: Table = {f"centroid_{AXES[axis - axes]}_{unit}": centroids[:, axis].tolist() for axis in range(axes)}
     table["area" + _power(unit, 2) if axes == 2 else "volume" + _power(unit, 3)] = sizes.tolist()
     table[f"major_axis_{unit}"] = lengths[:, -1].tolist()
     table[f"minor_axis_{unit}"] = lengths[:, 0].tolist()
@@ -178,9 +174,7 @@ def _solidities(numbers: NDArray[Any]) -> list[float]:
     """Pixels of each object over the content of the convex hull of their corners."""
     from scipy.spatial import ConvexHull
 
-    offsets = np.stack(np.meshgrid(*[(0, 1)] * numbers.ndim, indexing="ij"), axis=-1).reshape(
-        -1, numbers.ndim
-    )
+    offsets = np.stack(np.meshgrid(*[(0, 1)] * numbers.ndim, indexing="ij"), axis=-1).reshape(-1, numbers.ndim)
     solidities = []
     for body in _bodies(numbers):
         lines = body.any(axis=-1)

@@ -37,9 +37,7 @@ def object_outlines(ids: NDArray[Any]) -> dict[int, list[Polygon]]:
     their own. Raises LabelError if `ids` is not two-dimensional.
     """
     if ids.ndim != 2:
-        raise LabelError(
-            f"outlines are lines in a plane, but these objects have {ids.ndim} axes; give one slice"
-        )
+        raise LabelError(f"outlines are lines in a plane, but these objects have {ids.ndim} axes; give one slice")
     from skimage.measure import label
 
     parts = label(ids, background=0, connectivity=1)  # type: ignore[no-untyped-call]
@@ -73,9 +71,7 @@ def geojson(
     """
     features = []
     for value, polygons in object_outlines(ids).items():
-        moved = [
-            [[[x + offset[1], y + offset[0]] for x, y in ring] for ring in polygon] for polygon in polygons
-        ]
+        moved = [[[[x + offset[1], y + offset[0]] for x, y in ring] for ring in polygon] for polygon in polygons]
         single = len(moved) == 1
         properties: dict[str, Any] = {
             "objectType": "detection",
@@ -144,9 +140,7 @@ def _edges(parts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any
     return part.astype(np.int64), start, way
 
 
-def _following(
-    part: NDArray[Any], start: NDArray[Any], direction: NDArray[Any], width: int
-) -> NDArray[np.intp]:
+def _following(part: NDArray[Any], start: NDArray[Any], direction: NDArray[Any], width: int) -> NDArray[np.intp]:
     """For each edge the edge of the same part that goes on at its end.
 
     Where two pixels of a part touch in a corner only, two edges go on; the one that turns right stays with

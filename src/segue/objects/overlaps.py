@@ -119,9 +119,7 @@ def check_ids(truth: NDArray[Any], predicted: NDArray[Any]) -> None:
     check_shapes(truth, predicted)
     for name, ids, lowest in (("truth", truth, IGNORE), ("prediction", predicted, 0)):
         if ids.dtype.kind not in "iub":
-            raise LabelError(
-                f"the {name} holds {ids.dtype} values, but ids are whole numbers; convert it first"
-            )
+            raise LabelError(f"the {name} holds {ids.dtype} values, but ids are whole numbers; convert it first")
         if ids.size and ids.dtype.kind == "i" and ids.min() < lowest:
             raise LabelError(f"the {name} holds the id {ids.min()}; ids start at 0, the background")
 
@@ -139,9 +137,7 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(str(length) for length in shape)
 
 
-def _runs(
-    first: NDArray[Any], second: NDArray[Any]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _runs(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Stretches, in scan order, over which neither array changes: both values, and the length in pixels."""
     changes = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
     starts = np.flatnonzero(np.concatenate([np.ones(min(first.size, 1), bool), changes]))

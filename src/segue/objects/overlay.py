@@ -35,9 +35,7 @@ def overlay(image: Image, ids: NDArray[Any], *, reach: int = 3) -> NDArray[np.ui
     shapes differ or the image is a volume.
     """
     if image.spatial_axes != 2 or image.shape != ids.shape:
-        raise LabelError(
-            f"an overlay needs an image and objects of one plane, not {image.shape} and {ids.shape}"
-        )
+        raise LabelError(f"an overlay needs an image and objects of one plane, not {image.shape} and {ids.shape}")
     picture = _canvas(image)
     numbers = consecutive(ids)[1]
     rim = _rims(numbers)
@@ -57,9 +55,7 @@ def colour_neighbours(numbers: NDArray[Any], *, reach: int = 3) -> NDArray[np.in
     colour = np.full(int(numbers.max(initial=0)) + 1, -1, np.intp)
     for number in reversed(_smallest_last(neighbours)):
         used = {int(colour[other]) for other in neighbours[number]}
-        colour[number] = next(
-            (index for index in range(len(COLOURS)) if index not in used), number % len(COLOURS)
-        )
+        colour[number] = next((index for index in range(len(COLOURS)) if index not in used), number % len(COLOURS))
     colour[colour < 0] = 0
     return colour
 

@@ -37,9 +37,7 @@ class Subject:
 
 SUBJECTS = (
     Subject("cells", simulate_cells, "objects", 'labels = "objects"\nclasses = ["background", "cell"]\n'),
-    Subject(
-        "membranes", simulate_membranes, "classes", 'labels = "classes"\nclasses = ["membrane", "cell"]\n'
-    ),
+    Subject("membranes", simulate_membranes, "classes", 'labels = "classes"\nclasses = ["membrane", "cell"]\n'),
 )
 
 
@@ -91,11 +89,9 @@ def _simulate(subject: Subject, folder: Path, *, seed: int) -> None:
         image, labels = subject.simulate((side, side), seed=seed + number)
         name = "large" if large else f"{subject.name}-{number:02d}"
         write_image(part / "images" / f"{name}.tif", image)
-        write_labels(
-            part / "masks" / f"{name}.tif", np.maximum(labels.ids, 0), space=labels.space, kind=labels.kind
-        )
-    for part in ("train", "unseen"):
-        write_whole(folder / part / "dataset.toml", subject.description.encode())
+        write_labels(part / "masks" / f"{name}.tif", np.maximum(labels.ids, 0), space=labels.space, kind=labels.kind)
+    for name in ("train", "unseen"):
+        write_whole(folder / name / "dataset.toml", subject.description.encode())
 
 
 def _headline(summary: dict[str, Any]) -> str:
@@ -120,7 +116,5 @@ def _draw(subject: Subject, folder: Path, summary: dict[str, Any]) -> Path:
         )
     target = folder / "picture.png"
     classes = ("background", "cell") if summary["kind"] == "objects" else ("membrane", "cell")
-    save_picture(
-        target, picture(cases, kind=summary["kind"], classes=classes, title=f"Segue demo: {subject.name}")
-    )
+    save_picture(target, picture(cases, kind=summary["kind"], classes=classes, title=f"Segue demo: {subject.name}"))
     return target

@@ -65,15 +65,13 @@ class FitConfig:
     plan: Plan | None = None
     """A plan to follow instead of making one."""
     out: Path | None = None
-    """Where the model is written; beside it the training keeps its state, plan and history. None keeps all in memory."""
+    """Where the model is written; beside it the training keeps its state, plan and history. None: in memory alone."""
     resume: bool = False
     """Whether to go on with a training that was interrupted, if there is one."""
 
     def __post_init__(self) -> None:
         if (self.budget is None) == (self.steps is None):
-            raise UsageError(
-                "give either a time budget (such as 20m) or a number of steps, not both and not neither"
-            )
+            raise UsageError("give either a time budget (such as 20m) or a number of steps, not both and not neither")
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"a training has at least 1 step, not {self.steps}")
         if self.resume and self.out is None:
@@ -189,9 +187,7 @@ def _plan(fingerprint: Fingerprint, config: FitConfig, folder: Path | None) -> P
     if config.resume and kept and kept.exists():
         return plan_from_toml(kept.read_text(), source=str(kept))
     measure = step_seconds if config.budget is not None else None
-    return make_plan(
-        fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed
-    )
+    return make_plan(fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed)
 
 
 def _sides(examination: Examination, plan: Plan, *, hold_out: bool) -> tuple[list[Part], list[Part]]:
@@ -231,9 +227,7 @@ def _prepare(
         if number in to_learn:
             spacing = relative_spacing(image.space.pixel_size)
             part = to_learn[number]
-            examples.append(
-                make_example(pixels, labels, plan.targets, seed=number, spacing=spacing, part=part)
-            )
+            examples.append(make_example(pixels, labels, plan.targets, seed=number, spacing=spacing, part=part))
         if number in to_judge:
             judged.append(make_judged(pairs[number].name, pixels, labels, part=to_judge[number]))
         observer.on_prepared(done, len(wanted))

@@ -9,9 +9,9 @@ import numpy as np
 
 from segue.arrays import Image, Probabilities
 from segue.errors import SegueError, UsageError
+from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.files import make_folder
 from segue.io.images import (
-    DEFAULT_MAX_PIXELS,
     answer_name,
     list_images,
     read_image,
@@ -112,9 +112,7 @@ def _targets(sources: Sequence[Path], out: Path) -> list[Path]:
                 f"{other} and {source} would both be answered with {target}; predict them into two folders"
             )
         if target.exists() and target.resolve() == source.resolve():
-            raise UsageError(
-                f"{source} would be overwritten by its own answer; give another folder with --out"
-            )
+            raise UsageError(f"{source} would be overwritten by its own answer; give another folder with --out")
     return targets
 
 

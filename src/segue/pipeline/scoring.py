@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +15,10 @@ from segue.evaluate.classes import score_classes
 from segue.evaluate.membranes import score_membranes
 from segue.evaluate.objects import score_objects
 from segue.evaluate.summary import ImageScores, summarise
-from segue.io.datasets import Pairs, find_pairs, read_pair, resolve_spec
+from segue.io.datasets import Pair, Pairs, find_pairs, read_pair, resolve_spec
 from segue.io.images import list_images, read_image
-from segue.io.label_decision import decide, summarise as summarise_mask
+from segue.io.label_decision import decide
+from segue.io.label_decision import summarise as summarise_mask
 from segue.io.labels import LabelSpec, apply_spec, read_mask
 from segue.io.natural import stem_of
 
@@ -81,12 +83,18 @@ def find_truths(path: Path) -> tuple[list[Truth], Literal["classes", "objects"]]
     pairs = _as_data_set(path)
     if pairs is not None:
         spec = resolve_spec(pairs).spec
-        return [Truth(pair.name, lambda pair=pair: read_pair(pair, spec)[1]) for pair in pairs], spec.kind  # type: ignore[misc]
+        return [Truth(pair.name, partial(_labels_of, pair, spec)) for pair in pairs], spec.kind
     masks = list_images(path)
     spec = decide([summarise_mask(read_mask(mask)) for mask in masks]).spec
-    return [
-        Truth(stem_of(mask), lambda mask=mask: apply_spec(read_mask(mask), spec)) for mask in masks
-    ], spec.kind  # type: ignore[misc]
+    return [Truth(stem_of(mask), partial(_labels_in, mask, spec)) for mask in masks], spec.kind
+
+
+def _labels_of(pair: Pair, spec: LabelSpec) -> Labels:
+    return read_pair(pair, spec)[1]
+
+
+def _labels_in(mask: Path, spec: LabelSpec) -> Labels:
+    return apply_spec(read_mask(mask), spec)
 
 
 def _as_data_set(path: Path) -> Pairs | None:
@@ -111,9 +119,7 @@ def _score(truth: Labels, predicted: Path, kind: ScoreKind, *, name: str) -> Ima
         return {"name": name, "metrics": membranes.metrics(), "ratios": dict(membranes.ratios())}
     ids = read_mask(predicted).values
     if ids.shape != truth.shape:
-        raise LabelError(
-            f"{predicted}: its shape is {ids.shape}, but that of its truth {truth.name} is {truth.shape}"
-        )
+        raise LabelError(f"{predicted}: its shape is {ids.shape}, but that of its truth {truth.name} is {truth.shape}")
     if kind == "classes":
         classes = score_classes(truth, ids, classes=truth.classes)
         return {"name": name, "metrics": classes.metrics(), "ratios": dict(classes.ratios())}
@@ -125,11 +131,10 @@ def _cell_probability(path: Path, truth: Labels) -> NDArray[np.float32] | NDArra
     """Probability of the inside of a cell from a probability file, or the classes themselves from a class file."""
     image = read_image(path)
     if image.shape != truth.shape:
-        raise LabelError(
-            f"{path}: its shape is {image.shape}, but that of its truth {truth.name} is {truth.shape}"
-        )
+        raise LabelError(f"{path}: its shape is {image.shape}, but that of its truth {truth.name} is {truth.shape}")
     if image.channels == len(truth.classes) > 1:
-        return image.pixels[1]
+        probability: NDArray[np.float32] = image.pixels[1]
+        return probability
     return read_mask(path).values
 
 

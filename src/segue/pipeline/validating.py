@@ -76,9 +76,7 @@ class Validator:
         decoding = DecodeConfig()
         if answers[0][0].labels.kind == "objects":
             chosen = spread([one for one, _ in answers], pixels=PIXELS_FOR_TUNING)
-            examples = [
-                self._example(one, answer) for one, answer in answers if any(one is c for c in chosen)
-            ]
+            examples = [self._example(one, answer) for one, answer in answers if any(one is c for c in chosen)]
             decoding = tune_decoding(examples, should_stop=lambda: left() < 1.0)
         rows = [self._scores(one, answer, decoding) for one, answer in answers]
         summary = summarise(rows)
@@ -108,9 +106,6 @@ def spread(images: Sequence[Judged], *, pixels: int | None) -> list[Judged]:
     if not images:
         return []
     total = sum(prod(one.labels.shape) for one in images)
-    if pixels is None or total <= pixels:
-        count = len(images)
-    else:
-        count = max(1, int(len(images) * pixels / total))
+    count = len(images) if pixels is None else max(1, min(len(images), len(images) * pixels // max(total, 1)))
     places = [int((number + 0.5) * len(images) / count) for number in range(count)]
     return [images[place] for place in places]

@@ -86,7 +86,7 @@ def cut(pixels: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
     window = pixels
     for axis, span in enumerate(tile, start=1):
         low, high = span.read
-        if 0 <= low and high <= pixels.shape[axis]:
+        if low >= 0 and high <= pixels.shape[axis]:
             window = window[(slice(None),) * axis + (slice(low, high),)]
         else:
             window = window.take(mirrored(low, high, length=pixels.shape[axis]), axis=axis)
@@ -96,9 +96,9 @@ def cut(pixels: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
 def has_matrix_units() -> bool:
     """Whether this processor multiplies bf16 matrices in hardware (AMX, or AVX-512 with bf16)."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     capabilities = torch.backends.cpu.get_cpu_capability()
-    return capabilities.startswith("AVX512") and torch.cpu._is_amx_tile_supported()
+    return capabilities.startswith("AVX512") and bool(torch.cpu._is_amx_tile_supported())
 
 
 def autocast_dtype(precision: Precision) -> torch.dtype:

@@ -132,9 +132,7 @@ def _draw_row(case: Case, *, kind: LabelKind, panel: int, with_truth: bool) -> _
         verdicts = judge_objects(case.truth, case.predicted)
         small_truth, small_predicted = _resize_ids(truth, size=size), _resize_ids(predicted, size=size)
         errors = show_object_errors(panels[0], small_truth, small_predicted, verdicts)
-        words = ", ".join(
-            f"{len(ids)} {name}" for name, ids in vars(verdicts).items() if len(ids) or name == "matched"
-        )
+        words = ", ".join(f"{len(ids)} {name}" for name, ids in vars(verdicts).items() if len(ids) or name == "matched")
     panels = [panels[0], show(_resize_ids(truth, size=size)), panels[1], errors]
     return _Row(panels=panels, captions=[case.caption, _truth_words(case.truth, kind), case.score, words])
 
@@ -175,9 +173,7 @@ def _resize(pixels: Pixels, *, size: tuple[int, int]) -> Pixels:
 
 def _resize_ids(ids: Ids, *, size: tuple[int, int]) -> Ids:
     """The id at the place of each new pixel's centre."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, ids.shape, strict=True)
-    )
+    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, ids.shape, strict=True))
     return np.asarray(ids[rows[:, None], columns[None]])
 
 
@@ -252,9 +248,7 @@ def _legend_lines(legend: list[tuple[str, list[Entry]]], *, font: "Font", width:
     return lines
 
 
-def _draw_legend(
-    draw: "ImageDraw.ImageDraw", lines: list[list[_Word]], *, y: int, font: "Font", line: int
-) -> None:
+def _draw_legend(draw: "ImageDraw.ImageDraw", lines: list[list[_Word]], *, y: int, font: "Font", line: int) -> None:
     for number, words in enumerate(lines):
         middle = y + number * line + line // 2
         for word in words:

@@ -58,9 +58,7 @@ class CellsConfig:
     """Light where no cell is, in units of a mean cell."""
 
     def __post_init__(self) -> None:
-        check_fractions(
-            density=self.density, touching=self.touching, branching=self.branching, shading=self.shading
-        )
+        check_fractions(density=self.density, touching=self.touching, branching=self.branching, shading=self.shading)
         check_positive(diameter=self.diameter, photons=self.photons)
         if not 0 <= self.blur[0] <= self.blur[1]:
             raise UsageError(
@@ -68,9 +66,7 @@ class CellsConfig:
             )
 
 
-def simulate_cells(
-    shape: tuple[int, ...], *, seed: int, config: CellsConfig | None = None
-) -> tuple[Image, Labels]:
+def simulate_cells(shape: tuple[int, ...], *, seed: int, config: CellsConfig | None = None) -> tuple[Image, Labels]:
     """Draw an image of cells and its truth.
 
     `shape` is (Y, X) or (Z, Y, X). The image has one channel of whole numbers 0..255; the labels are

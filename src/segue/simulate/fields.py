@@ -15,8 +15,7 @@ def check_shape(shape: tuple[int, ...], *, axes: tuple[int, ...]) -> tuple[int, 
     if len(shape) not in axes or any(length < 1 for length in shape):
         allowed = " or ".join(str(number) for number in axes)
         raise UsageError(
-            f"cannot simulate an image of shape {tuple(shape)}; "
-            f"give {allowed} lengths of at least 1 pixel each"
+            f"cannot simulate an image of shape {tuple(shape)}; give {allowed} lengths of at least 1 pixel each"
         )
     return tuple(int(length) for length in shape)
 
@@ -50,10 +49,7 @@ def smooth_field(shape: tuple[int, ...], *, scale: float, generator: Generator) 
         weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
         along = [-1 if other == axis else 1 for other in range(len(shape))]
         field = sum(
-            (
-                w.reshape(along) * np.take(field, first + k, axis=axis)
-                for k, w in enumerate(weights[1:], start=1)
-            ),
+            (w.reshape(along) * np.take(field, first + k, axis=axis) for k, w in enumerate(weights[1:], start=1)),
             weights[0].reshape(along) * np.take(field, first, axis=axis),
         )
     deviation = 6 * (151 / 315) ** 0.5  # of the weighted sum of four normal values, mean over t

@@ -63,15 +63,11 @@ def simulate_membranes(
     name = f"membranes, seed {seed}"
     return (
         Image(pixels=pixels[None], name=name),
-        Labels(
-            ids=(distance > half).astype(np.int32), kind="classes", classes=("membrane", "cell"), name=name
-        ),
+        Labels(ids=(distance > half).astype(np.int32), kind="classes", classes=("membrane", "cell"), name=name),
     )
 
 
-def _draw_cells(
-    shape: tuple[int, ...], *, config: MembranesConfig, generator: Generator
-) -> NDArray[np.int32]:
+def _draw_cells(shape: tuple[int, ...], *, config: MembranesConfig, generator: Generator) -> NDArray[np.int32]:
     """The number of the cell at every pixel, from 0.
 
     The seed nearest in y, x and one further coordinate of the seeds gives a power diagram (Aurenhammer
@@ -91,9 +87,7 @@ def _draw_cells(
         slow = smooth_field(shape, scale=1.1 * config.diameter, generator=generator)
         fast = smooth_field(shape, scale=0.33 * config.diameter, generator=generator)
         line = np.expand_dims(np.arange(length, dtype=np.float32), 1 - axis)
-        places[..., axis] = line + np.float32(config.warp * config.diameter) * (
-            slow + np.float32(0.28) * fast
-        )
+        places[..., axis] = line + np.float32(config.warp * config.diameter) * (slow + np.float32(0.28) * fast)
     _, nearest = KDTree(seeds).query(places.reshape(-1, 3))
     return _without_crumbs(nearest.astype(np.int32).reshape(shape), least=0.06 * config.diameter**2)
 
@@ -148,16 +142,12 @@ def _expose(
 
     shape = cells.shape
     grey = 0.72 + 0.06 * generator.normal(size=int(cells.max(initial=0)) + 1).astype(np.float32)
-    inside = grey[cells] + np.float32(0.05) * texture(
-        shape, coarsest=0.2 * config.diameter, generator=generator
-    )
+    inside = grey[cells] + np.float32(0.05) * texture(shape, coarsest=0.2 * config.diameter, generator=generator)
     filaments = np.clip(smooth_field(shape, scale=2.6, generator=generator) - np.float32(1.25), 0, 1)
     inside -= np.float32(0.22) * filaments
     _add_vesicles(inside, distance=distance, config=config, generator=generator)
     _add_mitochondria(inside, cells=cells, distance=distance, config=config, generator=generator)
-    dark = np.float32(0.2) + np.float32(0.07) * smooth_field(
-        shape, scale=0.5 * config.diameter, generator=generator
-    )
+    dark = np.float32(0.2) + np.float32(0.07) * smooth_field(shape, scale=0.5 * config.diameter, generator=generator)
     share = special.expit((half - distance) / np.float32(0.45))
     seen = ndimage.gaussian_filter(inside * (1 - share) + dark * share, 0.6)
     fine = generator.normal(size=shape).astype(np.float32)
@@ -224,8 +214,7 @@ def _neighbourhood(
 ) -> tuple[tuple[slice, ...], NDArray[np.float32]]:
     """The box of `reach` pixels around `centre` within the image, and (..., axes) offsets from the centre."""
     box = tuple(
-        slice(max(int(c - reach), 0), min(int(c + reach) + 1, length))
-        for c, length in zip(centre, shape, strict=True)
+        slice(max(int(c - reach), 0), min(int(c + reach) + 1, length)) for c, length in zip(centre, shape, strict=True)
     )
     grid = np.meshgrid(*(np.arange(part.start, part.stop, dtype=np.float32) for part in box), indexing="ij")
     return box, np.stack([g - np.float32(c) for g, c in zip(grid, centre, strict=True)], axis=-1)

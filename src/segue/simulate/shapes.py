@@ -33,9 +33,7 @@ def draw_skeleton(radius: float, *, axes: int, branching: float, generator: Gene
     turn = random_rotation(axes, generator=generator)
     body = radius * (1 - 0.3 * branching)
     zero = np.zeros(axes)
-    segments = [
-        Segment(start=zero, stop=zero, start_width=body, stop_width=body, stretch=(turn * stretch) @ turn.T)
-    ]
+    segments = [Segment(start=zero, stop=zero, start_width=body, stop_width=body, stretch=(turn * stretch) @ turn.T)]
     if branching <= 0.05:
         return segments
     straight = np.eye(axes)
@@ -46,15 +44,11 @@ def draw_skeleton(radius: float, *, axes: int, branching: float, generator: Gene
         width = radius * (0.6 - 0.3 * branching) * generator.uniform(0.85, 1.15)
         elbow = direction * length
         thin = max(width * (1 - 0.35 * branching), 1.5)
-        segments.append(
-            Segment(start=zero, stop=elbow, start_width=width * 1.2, stop_width=thin, stretch=straight)
-        )
+        segments.append(Segment(start=zero, stop=elbow, start_width=width * 1.2, stop_width=thin, stretch=straight))
         if branching > 0.3:
             tip = elbow + sideways * radius * 1.3 * (branching - 0.3) * generator.uniform(0.5, 1.2)
             thinner = max(0.75 * thin, 1.3)
-            segments.append(
-                Segment(start=elbow, stop=tip, start_width=thin, stop_width=thinner, stretch=straight)
-            )
+            segments.append(Segment(start=elbow, stop=tip, start_width=thin, stop_width=thinner, stretch=straight))
     return segments
 
 
@@ -102,9 +96,7 @@ def _relative_distance(offsets: list[NDArray[np.float32]], *, segment: Segment) 
     axis = (segment.stop - segment.start).astype(np.float32)
     length = float(axis @ axis)
     if length == 0:
-        return np.asarray(
-            np.sqrt(sum((a * a for a in away[1:]), away[0] ** 2)) / np.float32(segment.start_width)
-        )
+        return np.asarray(np.sqrt(sum((a * a for a in away[1:]), away[0] ** 2)) / np.float32(segment.start_width))
     along = sum((axis[a] * away[a] for a in axes[1:]), axis[0] * away[0]) / np.float32(length)
     along = np.clip(along, 0, 1)
     squared = np.zeros_like(along)

@@ -48,9 +48,7 @@ class VesselsConfig:
         check_positive(width=self.width, narrowest=self.narrowest, photons=self.photons, roots=self.roots)
 
 
-def simulate_vessels(
-    shape: tuple[int, ...], *, seed: int, config: VesselsConfig | None = None
-) -> tuple[Image, Labels]:
+def simulate_vessels(shape: tuple[int, ...], *, seed: int, config: VesselsConfig | None = None) -> tuple[Image, Labels]:
     """Draw an image of vessels and its truth.
 
     `shape` is (Y, X). The image has three channels (red, green, blue) or one, whole numbers 0..255; the
@@ -60,9 +58,7 @@ def simulate_vessels(
     config = config or VesselsConfig()
     generator = np.random.default_rng(seed)
     origin = np.asarray(shape) * generator.uniform((0.3, 0.1), (0.7, 0.3))
-    profile, inside = _draw(
-        shape, _grow(shape, origin=origin, config=config, generator=generator), config=config
-    )
+    profile, inside = _draw(shape, _grow(shape, origin=origin, config=config, generator=generator), config=config)
     pixels = _expose(profile, origin=origin, config=config, generator=generator)
     name = f"vessels, seed {seed}"
     return (
@@ -75,9 +71,7 @@ def _grow(
     shape: tuple[int, ...], *, origin: NDArray[np.float64], config: VesselsConfig, generator: Generator
 ) -> list[tuple[float, float, float]]:
     """Points (y, x, radius) along all vessels, a pixel apart: random walks in the angle, with forks."""
-    angles = (
-        2 * np.pi * (np.arange(config.roots) + generator.uniform(-0.25, 0.25, config.roots)) / config.roots
-    )
+    angles = 2 * np.pi * (np.arange(config.roots) + generator.uniform(-0.25, 0.25, config.roots)) / config.roots
     angles += generator.uniform(0, 2 * np.pi)
     start = 0.5 * config.width
     waiting = [(*origin, float(a), start * float(generator.uniform(0.6, 1.0))) for a in angles]
@@ -140,9 +134,7 @@ def _expose(
     disc = _optic_disc(shape, origin=origin, radius=2.6 * config.width)
     if not config.rgb:
         seen = (0.62 + 0.25 * disc) * light * (1 - absorbed)
-        return to_grey_values(camera(seen, photons=config.photons, read_noise=0.008, generator=generator))[
-            None
-        ]
+        return to_grey_values(camera(seen, photons=config.photons, read_noise=0.008, generator=generator))[None]
     colours = ((0.86, 0.12, 0.35), (0.46, 0.38, 1.0), (0.24, 0.30, 0.6))  # ground, disc, absorption by blood
     channels = []
     for ground, bright, absorbs in colours:

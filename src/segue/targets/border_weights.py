@@ -134,9 +134,7 @@ def weight_map(
     else:
         highest = int(classes.max(initial=0))
         if highest >= len(class_weights):
-            raise UsageError(
-                f"{len(class_weights)} class weights for a map with class {highest}; give one a class"
-            )
+            raise UsageError(f"{len(class_weights)} class weights for a map with class {highest}; give one a class")
         weights += np.asarray([*class_weights, 0.0], np.float32)[
             classes
         ]  # IGNORE = -1 takes the last, any value will do
@@ -156,9 +154,7 @@ def _two_nearest(
     cells: NDArray[np.int32], radius: float, steps: tuple[float, ...]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Squared distances to the two nearest cells, exact where the distances sum to `radius` or less."""
-    reach = tuple(
-        min(int(radius / step), length - 1) for step, length in zip(steps, cells.shape, strict=True)
-    )
+    reach = tuple(min(int(radius / step), length - 1) for step, length in zip(steps, cells.shape, strict=True))
     nearest = np.full(cells.shape, np.inf, np.float32)
     second = np.full(cells.shape, np.inf, np.float32)
     for batch in _batches(list(object_boxes(cells)), reach):

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from segue.targets.boxes import object_boxes
 
 
-def normalized_distance(
-    ids: NDArray[np.int32], *, spacing: Sequence[float] | None = None
-) -> NDArray[np.float32]:
+def normalized_distance(ids: NDArray[np.int32], *, spacing: Sequence[float] | None = None) -> NDArray[np.float32]:
     """Distance of each object pixel to the outside of its object, divided by the greatest one of that object.
 
     `ids` is (Y, X) or (Z, Y, X), int32, 1 or more for every object. The result is float32 of the same shape:

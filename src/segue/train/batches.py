@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class PatchBatches:
         margin: tuple[int, ...],
         dtype: torch.dtype,
     ) -> None:
-        """`margin` is what a "valid" network's output lacks at each end, 0 for "same". Raises DataError without examples."""
+        """`margin` is what a "valid" network's output lacks at each end. Raises DataError without examples."""
         if not examples:
             raise DataError("there is no image to train on; add annotated images")
         self._examples = examples
@@ -59,19 +60,15 @@ class PatchBatches:
     def batch(self, step: int) -> Batch:
         """The batch of `step`."""
         patches = [self._patch(step, sample) for sample in range(self._config.batch)]
-        inner = tuple(
-            slice(margin, size - margin)
-            for margin, size in zip(self._margin, self._config.patch, strict=True)
-        )
+        zipped = zip(self._margin, self._config.patch, strict=True)
+        answered: Any = (..., *(slice(margin, size - margin) for margin, size in zipped))
         maps = None
         if patches[0].linear:
-            maps = torch.from_numpy(np.stack([np.stack(patch.linear) for patch in patches])[(..., *inner)])
+            maps = torch.from_numpy(np.stack([np.stack(patch.linear) for patch in patches])[answered])
         return Batch(
             image=torch.from_numpy(np.stack([patch.image for patch in patches])),
-            target=torch.from_numpy(
-                np.stack([patch.labels for patch in patches])[(..., *inner)].astype(np.int64)
-            ),
-            weights=torch.from_numpy(np.stack([patch.nearest[0] for patch in patches])[(..., *inner)]),
+            target=torch.from_numpy(np.stack([patch.labels for patch in patches])[answered].astype(np.int64)),
+            weights=torch.from_numpy(np.stack([patch.nearest[0] for patch in patches])[answered]),
             maps=maps.contiguous() if maps is not None else None,
             dtype=self._dtype,
         )
@@ -83,9 +80,7 @@ class PatchBatches:
         axes = len(self._config.patch)
         channels = example.sources.image.shape[0]
         parameters = draw(rng, self._augment, spatial_axes=axes, channels=channels)
-        return sample_patch(
-            example.sources, corner=corner, patch_shape=self._config.patch, parameters=parameters
-        )
+        return sample_patch(example.sources, corner=corner, patch_shape=self._config.patch, parameters=parameters)
 
     def _corner(self, example: Example, rng: np.random.Generator) -> tuple[int, ...]:
         places = example.known
@@ -103,12 +98,8 @@ class PatchBatches:
             wanted = None
         corner = []
         shape = example.sources.labels.shape
-        for axis, (length, size, margin) in enumerate(
-            zip(shape, self._config.patch, self._margin, strict=True)
-        ):
+        for axis, (length, size, margin) in enumerate(zip(shape, self._config.patch, self._margin, strict=True)):
             # The network answers for corner + margin onwards: that part should lie on the image where it fits.
             low, high = sorted((-margin, length - size + margin))
-            corner.append(
-                int(rng.integers(low, high + 1)) if wanted is None else min(max(wanted[axis], low), high)
-            )
+            corner.append(int(rng.integers(low, high + 1)) if wanted is None else min(max(wanted[axis], low), high))
         return tuple(corner)

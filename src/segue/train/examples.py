@@ -68,9 +68,7 @@ def make_example(
     return Example(sources, places, _some_places(annotated, rng) if sparse else None)
 
 
-def make_judged(
-    name: str, pixels: NDArray[np.float32], labels: Labels, *, part: Slices | None = None
-) -> Judged:
+def make_judged(name: str, pixels: NDArray[np.float32], labels: Labels, *, part: Slices | None = None) -> Judged:
     """A held-out image of that name, or the `part` of it that is for validation."""
     cut = part or (slice(None),) * labels.ids.ndim
     return Judged(name, pixels[(slice(None), *cut)], replace(labels, ids=labels.ids[cut]))

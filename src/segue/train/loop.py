@@ -81,7 +81,7 @@ def train(
                 if state_path:
                     save_state(state, state_path, identity=identity or {})
                 return state, False
-            observer.on_step(record, pace.seconds_left(state.step))
+            observer.on_step(record, pace.seconds_left())
             progress = pace.progress(state.step)
             last = pace.is_over(state.step)
             if not last and progress * config.validations >= state.validations + 1:
@@ -114,9 +114,7 @@ def _fresh_state(network: UNet, config: TrainConfig) -> TrainState:
     return TrainState(network=network, average=average, optimizer=optimizer)
 
 
-def _step(
-    state: TrainState, batch: Batch, progress: float, config: TrainConfig, loss_config: LossConfig
-) -> Record:
+def _step(state: TrainState, batch: Batch, progress: float, config: TrainConfig, loss_config: LossConfig) -> Record:
     network, optimizer = state.network, state.optimizer
     torch.manual_seed(config.seed * 1_000_003 + state.step)  # dropout draws from (seed, step) alone
     network.train()
@@ -134,7 +132,7 @@ def _step(
             "wild intensities with 'segue check'; the last saved state is untouched"
         )
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(network.parameters(), config.largest_gradient)
     optimizer.step()
     state.step += 1

@@ -49,7 +49,7 @@ class StepPace:
     def note_resumed(self, seconds: float) -> None:
         """Time spent before does not matter."""
 
-    def seconds_left(self, step: int) -> float | None:
+    def seconds_left(self) -> float | None:
         """Unknown: steps say nothing of time."""
         return None
 
@@ -96,7 +96,7 @@ class TimePace:
         self.start -= seconds
         self.end -= seconds
 
-    def seconds_left(self, step: int) -> float | None:  # noqa: ARG002 - see `progress`
+    def seconds_left(self) -> float | None:
         """Seconds until all is done."""
         return max(0.0, self.end - self.clock())
 

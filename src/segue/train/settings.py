@@ -18,9 +18,7 @@ class BatchConfig:
 
     def __post_init__(self) -> None:
         if self.batch < 1 or min(self.patch) < 1:
-            raise UsageError(
-                f"a batch has at least 1 patch of at least 1 px, not {self.batch} of {self.patch}"
-            )
+            raise UsageError(f"a batch has at least 1 patch of at least 1 px, not {self.batch} of {self.patch}")
         if not 0 <= self.foreground <= 1:
             raise UsageError(f"foreground is a share from 0 to 1, not {self.foreground}")
 

@@ -19,8 +19,7 @@ class _NoData:
 
     def __init__(self, network: UNetConfig, batches: BatchConfig) -> None:
         sizes = [
-            geometry.output_size(size)
-            for geometry, size in zip(axis_geometries(network), batches.patch, strict=True)
+            geometry.output_size(size) for geometry, size in zip(axis_geometries(network), batches.patch, strict=True)
         ]
         self._batch = Batch(
             image=torch.zeros(batches.batch, network.channels, *batches.patch),
