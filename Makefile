@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup ## simulate, train, predict and score in a few minutes; results in segue-demo/
-	$(RUN) -m segue.cli demo $(ARGS)
+	$(VENV)/bin/segue demo $(ARGS)
 
 test: format lint types pytest ## the whole check: format, lint, strict types, tests
 
@@ -37,9 +37,8 @@ lint: setup
 types: setup
 	$(RUN) -m mypy
 
-# One thread a test process: small arrays gain nothing from a second one, and the processes do not disturb each other.
 pytest: setup
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 $(ARGS)
+	$(RUN) -m pytest -q -n 2 $(ARGS)
 
 bench-%: setup FORCE ## run benchmarks/%.py, for example: make bench-border-weights ARGS="--rounds 1"
 	$(RUN) -m benchmarks.$(subst -,_,$*) $(ARGS)

@@ -15,12 +15,12 @@ def with_channels(image: Image, *, channels: int, rgb: bool) -> Image:
     A gray image becomes colour by repeating its channel; colour becomes gray by its luminance (a gray image that was
     saved as colour comes back as it was). Raises ImageError for anything else: nobody can guess which channel is which.
     """
-    if image.channels == channels and (not rgb or image.is_rgb or channels != 3):
+    if image.channels == channels and image.is_rgb == rgb:
         return image
-    if rgb and image.channels == 1:
+    if rgb and image.channels == 1 and channels == 3:
         return replace(image, pixels=image.pixels.repeat(3, axis=0), is_rgb=True)
-    if rgb and image.channels == channels == 3:
-        return replace(image, is_rgb=True)
+    if image.channels == channels:
+        return replace(image, is_rgb=rgb)  # whether the channels are normalised together
     if channels == 1 and image.is_rgb:
         red, green, blue = image.pixels
         gray = (

@@ -26,6 +26,8 @@ def plan_from_dict(plain: Mapping[str, Any], *, source: str = "the plan") -> Pla
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise UsageError(f'{source}: "{place}" is missing; add it, perhaps as an empty table [{place}]') from error
         raise UsageError(f"{source}: {place}: {first['msg'].lower()} (it is {first['input']!r})") from error
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from error
@@ -61,7 +63,11 @@ def _table(plain: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    # A JSON string, number, truth value or list of them is written the same in TOML.
+    if isinstance(value, list):
+        return f"[{', '.join(_value(item) for item in value)}]"
+    if isinstance(value, float):
+        return repr(value)  # also "inf", which JSON does not have
+    # A JSON string, whole number or truth value is written the same in TOML.
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -63,6 +63,7 @@ def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor) -> Tensor:
     The entropy of the maps themselves is subtracted, so that a perfect answer costs 0.
     """
     known = (target != IGNORE).unsqueeze(1)
+    maps = maps.clamp(0, 1)  # interpolation rounds ones to 1.0000001, which the entropy below refuses
     energy = F.binary_cross_entropy_with_logits(logits, maps, reduction="none")
     floor = F.binary_cross_entropy(maps, maps, reduction="none")
     return ((energy - floor) * known).sum() / (known.sum() * maps.shape[1]).clamp(min=1)

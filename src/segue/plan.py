@@ -85,6 +85,33 @@ class Plan:
             raise UsageError(f"validation_fraction is a share from 0 to below 1, not {self.validation_fraction}")
 
 
+def check_fits(plan: Plan, fingerprint: Fingerprint) -> None:
+    """Raise UsageError if a plan that somebody gave is not for data of this kind."""
+    network = plan.network
+    if network.spatial_axes != fingerprint.spatial_axes:
+        raise UsageError(
+            f"the plan is for {network.spatial_axes}D images, but the data are {fingerprint.spatial_axes}D; "
+            "change network.spatial_axes and all that has one number for each axis"
+        )
+    colours = {1, 3} == {network.channels, fingerprint.channels} and (plan.rgb or fingerprint.colour != "gray")
+    if network.channels != fingerprint.channels and not colours:
+        raise UsageError(
+            f"the plan is for {network.channels} channels, but the images have {fingerprint.channels}; "
+            f"write network.channels = {fingerprint.channels}"
+        )
+    maps, classes = len(plan.targets.auxiliary), len(fingerprint.classes)
+    if network.outputs != classes + maps:
+        raise UsageError(
+            f"the plan has {network.outputs} outputs, but there are {classes} classes and {maps} maps besides; "
+            f"write network.outputs = {classes + maps}"
+        )
+    if plan.targets.class_weights and len(plan.targets.class_weights) != classes:
+        raise UsageError(
+            f"the plan has {len(plan.targets.class_weights)} class weights, but there are {classes} classes; "
+            "write one for each class in targets.class_weights, or none"
+        )
+
+
 def make_plan(
     fingerprint: Fingerprint,
     *,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.arrays import Image, Labels, Probabilities, Space
+from segue.arrays import Image, Labels, Space
 from segue.channels import with_channels
 from segue.errors import ImageError
 from segue.model.file import ModelFile, ModelHeader, read_model, write_model
@@ -88,10 +88,9 @@ class Model:
         auxiliary = dict(zip(self.header.auxiliary, values[len(self.classes) :], strict=True))
         return Answer(values[: len(self.classes)], auxiliary.get("distance"), image.space)
 
-    def probabilities(self, image: Image, *, config: PredictConfig | None = None) -> Probabilities:
+    def probabilities(self, image: Image, *, config: PredictConfig | None = None) -> NDArray[np.float32]:
         """(K, [Z,] Y, X) float32 in [0, 1], sums to 1 over K. Raises ImageError as `answer` does."""
-        answer = self.answer(image, config=config)
-        return Probabilities(values=answer.probabilities, classes=self.classes, space=answer.space)
+        return self.answer(image, config=config).probabilities
 
     def labels(self, image: Image, *, config: PredictConfig | None = None) -> Labels:
         """The most probable class of every pixel. Raises ImageError as `answer` does."""

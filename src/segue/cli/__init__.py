@@ -4,7 +4,6 @@ The commands import the pipeline inside their functions: it brings torch, and `s
 is the one place where our own modules are imported late.
 """
 
-import errno
 import os
 import signal
 import sys
@@ -69,7 +68,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (see `segue.errors` and docs/reference/command-line.md)."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
-        app(args=arguments, prog_name="segue", standalone_mode=False)
+        code = app(args=arguments, prog_name="segue", standalone_mode=False)
     except Exit as stop:
         return stop.exit_code
     except TyperException as error:
@@ -92,7 +91,7 @@ def run(arguments: list[str] | None = None) -> int:
     except MemoryError:
         return fail("there is not enough memory; use smaller images, patches or tiles (--tile, --max-memory)", 1)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            return fail(f"{error.filename or 'the disk'}: {error.strerror}", StorageError.exit_code)
-        raise
-    return 0
+        # Files that vanish, change or fail while they are read; whoever writes has said it better before.
+        return fail(f"{error.filename or 'the disk'}: {error.strerror or error}", StorageError.exit_code)
+    # Typer gives back the code of an Exit that a command raised, else what the command returned: None.
+    return code if isinstance(code, int) else 0

@@ -19,7 +19,7 @@ def demo(
 
     seconds = parse_duration(budget)
     say(f"simulating, training for {format_duration(seconds)} and judging; everything goes to {out}")
-    result = demonstrate(out, seconds=seconds, seed=seed, say=say)
-    for line in result.lines:
-        answer(line)
-    answer(f"look at {result.picture}")
+    for result in demonstrate(out, seconds=seconds, seed=seed, say=say):
+        name, images = result.subject.headline, result.summary["images"]
+        score = result.summary["metrics"][name]["mean"]
+        answer(f"{result.subject.name}: {name} {score:.3f} on {images} unseen images; look at {result.picture}")

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segue.cli.console import answer, answer_json, counting, say
-from segue.errors import SomeInputsFailedError
+from segue.cli.console import answer, answer_json, counting, fail, say
+from segue.errors import SomeInputsFailedError, UsageError
 from segue.units import parse_size
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")] = False,
 ) -> None:
     """Segment images of any size. Each input is answered with one file of the same name in --out."""
-    memory = parse_size(max_memory) if max_memory else None
+    memory = parse_size(max_memory) if max_memory is not None else None
+    if max_pixels is not None and max_pixels < 1:
+        raise UsageError(f"--max-pixels is at least 1, not {max_pixels}")
     from segue.io.decoded import DEFAULT_MAX_PIXELS
     from segue.pipeline.predicting import OutputConfig, PredictObserver, predict_files
     from segue.trained import Model, with_user_wishes
@@ -67,6 +69,8 @@ def predict(
         raise failed[0].error
     for outcome in failed:
         say(f"segue: {outcome.error}")
+    if len(failed) == len(outcomes) and failed[0].error:
+        raise typer.Exit(fail(f"none of the {len(outcomes)} images could be predicted", failed[0].error.exit_code))
     if failed:
         raise SomeInputsFailedError(f"{len(failed)} of {len(outcomes)} images failed; the others are in {out}")
 

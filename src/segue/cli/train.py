@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segue.cli.check import describe
 from segue.cli.console import answer, answer_json, columns, fail, say
 from segue.errors import MissingInputError, UsageError
 from segue.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from segue.fingerprint import Examination
     from segue.pipeline.fitting import FitConfig
     from segue.plan import Plan
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGET = "20m"
 SECONDS_BETWEEN_LINES = 20.0
+HEADLINES = ("dice", "pixel_error", "average_precision", "average_precision_50_95", "count_error")
+"""Scores that are worth a place in a line."""
 
 
 def train(
@@ -47,6 +52,10 @@ def train(
     """Train a U-Net on annotated images within a time budget, and judge it on images it has not seen."""
     if budget is not None and steps is not None:
         raise UsageError("give --budget or --steps, not both")
+    if config is not None and preset != "auto":
+        raise UsageError(f"give --preset or --config, not both: the plan {config} decides everything")
+    if val is not None and no_validation:
+        raise UsageError(f"give --val or --no-validation, not both: {val} would not be looked at")
     seconds = parse_duration(budget or DEFAULT_BUDGET) if steps is None else None
     if out.suffix != ".segue":
         raise UsageError(f"the model {out} should be called something.segue; give --out {out.with_suffix('.segue')}")
@@ -92,6 +101,8 @@ def _run(pairs: Any, validation: Any, config: "FitConfig", *, json: bool, quiet:
             code = 128 + (stopped() or signal.SIGINT)
             hint = "its state is kept, go on with --resume"
             raise typer.Exit(fail(f"the training of {config.out} was stopped; {hint}", code)) from None
+        finally:
+            report.close()
     if json:
         answer_json({"model": str(config.out), **model.header.training})
     else:
@@ -99,18 +110,16 @@ def _run(pairs: Any, validation: Any, config: "FitConfig", *, json: bool, quiet:
 
 
 class Report:
-    """Tells on stderr how the training goes: lines now and then, or one live line on a terminal."""
+    """Tells on stderr how the training goes: a live bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._live = sys.stderr.isatty() and not quiet
+        self._bar = None if quiet or not sys.stderr.isatty() else LiveBar()
         self._told = time.monotonic()
         self._loss: float | None = None
 
     def examined(self, examination: "Examination") -> None:
         """Show the findings of the label doctor; errors are shown by whoever stops for them."""
-        from segue.cli.check import describe
-
         if not self._quiet and not examination.errors:
             say(describe(examination))
 
@@ -118,53 +127,90 @@ class Report:
         """Show the plan with its reasons."""
         if self._quiet:
             return
-        rows = [(name, reason) for name, reason in plan.reasons.items()]
-        rows.append(("images", f"{train} to learn from, {validation} held out to judge with"))
+        rows = [*plan.reasons.items(), ("images", f"{train} to learn from, {validation} held out to judge with")]
         say(columns(rows))
 
     def step(self, record: dict[str, float], seconds_left: float | None) -> None:
         """Note a step; tell of it if it is time."""
         loss = record["loss"]
         self._loss = loss if self._loss is None else 0.98 * self._loss + 0.02 * loss
-        pause = 0.2 if self._live else SECONDS_BETWEEN_LINES
-        if self._quiet or time.monotonic() - self._told < pause:
-            return
-        self._told = time.monotonic()
         left = f", {format_duration(seconds_left)} left" if seconds_left is not None else ""
-        line = f"step {record['step']:.0f}, {100 * record['progress']:.0f} %, loss {self._loss:.4f}{left}"
-        if self._live:
-            typer.echo(f"\r\x1b[2K{line}", err=True, nl=False)
-        else:
-            say(line)
+        line = f"step {record['step']:.0f}, loss {self._loss:.4f}{left}"
+        if self._bar:
+            self._bar.update(record["progress"], line)
+        elif not self._quiet and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            say(f"{100 * record['progress']:3.0f} %, {line}")
 
     def validation(self, record: dict[str, float]) -> None:
         """Tell what a validation measured."""
-        if self._quiet:
-            return
-        scores = ", ".join(
-            f"{name} {value:.4f}"
-            for name, value in record.items()
-            if name not in ("step", "progress", "seconds", "score")
+        scores = ", ".join(f"{name} {record[name]:.4f}" for name in HEADLINES if name in record)
+        line = f"step {record['step']:.0f}, on held-out images: {scores or 'nothing is held out'}"
+        if self._bar:
+            self._bar.print(line)
+        elif not self._quiet:
+            say(f"{100 * record['progress']:3.0f} %, {line}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar:
+            self._bar.close()
+
+
+class LiveBar:
+    """A bar with the share of the training that is done, and a line of figures beside it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            BarColumn(), TextColumn("{task.percentage:3.0f} %  {task.description}"), console=Console(stderr=True)
         )
-        start = "\r\x1b[2K" if self._live else ""
-        say(f"{start}after step {record['step']:.0f} on held-out images: {scores or 'nothing is held out'}")
+        self._task: TaskID | None = None
+
+    def update(self, share: float, line: str) -> None:
+        """Show how far the training is."""
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task(line, total=1.0)
+        self._progress.update(self._task, completed=share, description=line)
+
+    def print(self, line: str) -> None:
+        """Leave a line above the bar."""
+        self._progress.console.print(line, highlight=False)
+
+    def close(self) -> None:
+        """Stop drawing."""
+        self._progress.stop()
 
 
 @contextmanager
 def _stopping() -> Iterator[Callable[[], int | None]]:
-    """Catch SIGINT and SIGTERM once, so that the training can save its state; a second one ends it at once."""
+    """Say whether SIGINT or SIGTERM came, so that the training can save its state; a second one ends it at once.
+
+    The first question is asked after the first step. Until then there is nothing to save and a signal ends it at once.
+    """
     caught: list[int] = []
+    before: dict[int, Any] = {}
+
+    def give_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def note(number: int, _frame: FrameType | None) -> None:
         caught.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        give_back()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    def stopped() -> int | None:
+        if not before:
+            before.update({number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)})
+        return caught[0] if caught else None
+
     try:
-        yield lambda: caught[0] if caught else None
+        yield stopped
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        give_back()
 
 
 def _result(model: "Model", config: "FitConfig") -> str:
@@ -179,9 +225,6 @@ def _result(model: "Model", config: "FitConfig") -> str:
         lines.append(f"on {summary['images']} held-out images, with 95 % intervals over images:")
         lines.append(columns(table_of(summary, wanted)))
     return "\n".join(lines)
-
-
-HEADLINES = ("dice", "pixel_error", "average_precision", "average_precision_50_95", "count_error")
 
 
 def _text(path: Path) -> str:

@@ -73,7 +73,7 @@ def find_pairs(path: Path | str) -> Pairs:
         raise DatasetError(f"{root}: it is a file; give the folder that holds images/ and masks/")
     layout = find_layout(root)
     description = layout.description
-    if (root / FILE_NAME).is_file():
+    if (root / FILE_NAME).exists():
         told = read_description(root / FILE_NAME)
         description = description.model_copy(update=told.model_dump(exclude_unset=True))
     if not layout.pairs:

@@ -204,4 +204,7 @@ def _explain(error: ValidationError) -> str:
         near = difflib.get_close_matches(str(value), ["classes", "objects"], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f'labels = {value!r}, but it must be "classes" or "objects"{hint}'
+    if first["type"] in ("too_short", "too_long"):
+        limits = {"classes": "2 to 255 names, background first", "pixel_size": "2 or 3 numbers, (z) y x"}
+        return f"{where} = {value!r} has {len(value)}; it must have {limits[where]}"
     return f"{where} is wrong at {value!r}: {first['msg']}"

@@ -49,8 +49,31 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def make_folder(path: Path) -> None:
     """Create the folder `path` and what is above it. Raises CannotCreateError."""
-    try:
+    with naming(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def folder_if_used(path: Path) -> Iterator[None]:
+    """Create the folder `path` and what is above it; on leaving, those of them that stayed empty are removed again.
+
+    Folders that were there before stay. Raises CannotCreateError.
+    """
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        make_folder(path)
+        yield
+    finally:
+        with suppress(OSError):  # the first that is not empty ends it
+            for folder in new:
+                folder.rmdir()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file into a CannotCreateError or StorageError that names `path`."""
+    try:
+        yield
     except OSError as error:
         raise _as_segue_error(error, path) from error
 

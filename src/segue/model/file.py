@@ -104,7 +104,7 @@ def _header(plain: dict[str, Any], path: Path) -> ModelHeader:
         raise ModelFileError(
             f"{path}: format {version} is newer than this Segue, which reads up to {FORMAT}; update Segue"
         )
-    return _validated(fields, path)
+    return _checked(_validated(fields, path), path)
 
 
 def _validated(fields: dict[str, Any], path: Path) -> ModelHeader:
@@ -113,6 +113,21 @@ def _validated(fields: dict[str, Any], path: Path) -> ModelHeader:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ModelFileError(
+                f"{path}: the header holds {place}, which this Segue does not know; update Segue"
+            ) from error
         raise ModelFileError(f"{path}: the header is not valid at {place or 'its root'}: {first['msg']}") from error
     except SegueError as error:
         raise ModelFileError(f"{path}: the header is not valid: {error}") from error
+
+
+def _checked(header: ModelHeader, path: Path) -> ModelHeader:
+    """`header`, if its parts fit each other."""
+    channels = len(header.classes) + len(header.auxiliary)
+    if channels != header.network.outputs:
+        raise ModelFileError(
+            f"{path}: the header is not valid: {len(header.classes)} classes and {len(header.auxiliary)} maps besides "
+            f"need {channels} outputs, but the network has {header.network.outputs} outputs"
+        )
+    return header

@@ -1,11 +1,10 @@
 """From annotated images to a model: examine, plan, prepare, train, judge, keep."""
 
-import fcntl
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
@@ -17,17 +16,18 @@ import torch
 
 from segue.channels import with_channels
 from segue.config import plan_from_toml, plan_to_dict, plan_to_toml
-from segue.errors import BusyError, DatasetError, UsageError
+from segue.errors import DatasetError, ImageError, TrainingError, UsageError
 from segue.fingerprint import Examination, Fingerprint, examine
 from segue.io.datasets import Pairs, find_pairs, read_pair, resolve_spec
-from segue.io.files import make_folder, write_whole
+from segue.io.files import write_whole
 from segue.io.labels import LabelSpec
 from segue.model.file import ModelHeader
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize
 from segue.normalize import normalize
+from segue.pipeline.run_folder import STATE_NAME, kept_states, run_folder
 from segue.pipeline.validating import Validator
-from segue.plan import Plan, Preset, make_plan, relative_spacing
+from segue.plan import PRESETS, Plan, Preset, check_fits, make_plan, relative_spacing
 from segue.predict.infer import PredictConfig, autocast_dtype
 from segue.split import Split, members_of, split_pairs
 from segue.train.batches import PatchBatches
@@ -35,12 +35,12 @@ from segue.train.examples import Example, Judged, Slices, make_example, make_jud
 from segue.train.loop import Observer, load_average, train
 from segue.train.memory import keep_freed_memory
 from segue.train.schedule import Pace, StepPace, TimePace
+from segue.train.settings import TrainConfig
 from segue.train.state import TrainState
 from segue.train.timing import step_seconds
 from segue.trained import Model
-from segue.units import parse_duration
+from segue.units import format_duration, parse_duration
 
-STATE_NAME = "state.safetensors"
 FINAL_SHARE = 0.04
 """Share of a time budget that is kept free for the last look at the held-out images and for writing the model."""
 
@@ -74,6 +74,11 @@ class FitConfig:
             raise UsageError("give either a time budget (such as 20m) or a number of steps, not both and not neither")
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"a training has at least 1 step, not {self.steps}")
+        if self.preset not in PRESETS:
+            raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{self.preset}"')
+        if self.plan is not None and self.preset != "auto":
+            raise UsageError("give a preset or a plan, not both: a plan decides everything")
+        TrainConfig(seed=self.seed)  # says which seeds are possible
         if self.resume and self.out is None:
             raise UsageError("a training can only be resumed where it was kept; give the model's path")
 
@@ -115,10 +120,12 @@ def fit(
     explodes, TrainingInterruptedError if the observer stopped it.
     """
     started = time.monotonic()
+    if config is not None and (budget is not None or steps is not None):
+        raise UsageError("the time or the number of steps stands in `config` or beside it; give it in one place")
     config = config or FitConfig(budget=parse_duration(budget) if budget is not None else None, steps=steps)
     observer = observer or FitObserver()
     pairs = pairs if isinstance(pairs, Pairs) else find_pairs(pairs)
-    with _run_folder(config) as folder:
+    with run_folder(config.out) if config.out else nullcontext() as folder:
         return _fit(pairs, validation, config, observer, folder, started)
 
 
@@ -135,13 +142,11 @@ def _fit(
     plan = _plan(fingerprint, config, folder)
     learn, judge = _sides(examination, plan, hold_out=config.validate and validation is None)
     observer.on_plan(plan, len(learn), len(judge) if validation is None else len(validation))
-    if folder:
-        write_whole(folder / "plan.toml", plan_to_toml(plan).encode())
     examples, judged = _prepare(pairs, learn, judge, plan, spec, observer)
     if validation is not None:
         everything = [(number, None) for number in range(len(validation))]
-        _, judged = _prepare(validation, [], everything, plan, resolve_spec(validation).spec, observer)
-    validator = Validator(judged, spec.classes, _prediction(plan))
+        _, judged = _prepare(validation, [], everything, plan, _spec_to_judge(validation, pairs, spec), observer)
+    validator = Validator(judged, spec.classes, _prediction(plan), budget=config.budget)
     network = UNet(plan.network)
     initialize(network, generator=torch.Generator().manual_seed(plan.train.seed))
     batches = PatchBatches(
@@ -152,6 +157,8 @@ def _fit(
         margin=tuple(geometry.margin for geometry in axis_geometries(plan.network)),
         dtype=autocast_dtype(plan.precision),
     )
+    if folder:
+        _begin(folder, plan, resume=config.resume)
     state, complete = train(
         network,
         batches,
@@ -165,6 +172,11 @@ def _fit(
     )
     if not complete:
         raise TrainingInterruptedError
+    if state.step == 0:
+        raise TrainingError(
+            f"the time of {format_duration(config.budget or 0)} was over before the first step: the images had to be "
+            "read and prepared; give a longer --budget"
+        )
     model = _finished(state, validator, plan, fingerprint, config, started)
     _keep(model, state, config, folder)
     return model
@@ -183,6 +195,7 @@ def _examined(pairs: Pairs, observer: FitObserver) -> tuple[Examination, Fingerp
 def _plan(fingerprint: Fingerprint, config: FitConfig, folder: Path | None) -> Plan:
     kept = folder / "plan.toml" if folder else None
     if config.plan is not None:
+        check_fits(config.plan, fingerprint)
         return config.plan
     if config.resume and kept and kept.exists():
         return plan_from_toml(kept.read_text(), source=str(kept))
@@ -222,6 +235,11 @@ def _prepare(
     wanted = sorted({*to_learn, *to_judge})
     for done, number in enumerate(wanted, 1):
         image, labels = read_pair(pairs[number], spec)
+        if image.spatial_axes != plan.network.spatial_axes:
+            raise ImageError(
+                f"{image.name}: it has {image.spatial_axes} spatial axes, but the network has "
+                f"{plan.network.spatial_axes}; train and judge with images of one kind"
+            )
         image = with_channels(image, channels=plan.network.channels, rgb=plan.rgb)
         pixels = normalize(image, plan.normalization)
         if number in to_learn:
@@ -232,6 +250,31 @@ def _prepare(
             judged.append(make_judged(pairs[number].name, pixels, labels, part=to_judge[number]))
         observer.on_prepared(done, len(wanted))
     return examples, judged
+
+
+def _spec_to_judge(validation: Pairs, pairs: Pairs, spec: LabelSpec) -> LabelSpec:
+    """What the masks of `validation` mean: what its dataset.toml says, else the same as in the training data.
+
+    Raises DatasetError if they hold something else than the training data.
+    """
+    told = validation.description
+    own = spec if told.labels is None and told.values is None else resolve_spec(validation).spec
+    if own.kind != spec.kind or len(own.classes) != len(spec.classes):
+        raise DatasetError(
+            f"{validation.root}: its masks hold {own.kind} ({', '.join(own.classes)}), but those of {pairs.root} hold "
+            f"{spec.kind} ({', '.join(spec.classes)}); annotate both in one way, or mend its dataset.toml"
+        )
+    return own
+
+
+def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
+    """Write the plan and forget an older training; nothing of the sort if there is one to go on with."""
+    states = kept_states(folder)
+    if resume and states:
+        return
+    for old in states:
+        old.unlink()
+    write_whole(folder / "plan.toml", plan_to_toml(plan).encode())
 
 
 def _prediction(plan: Plan) -> PredictConfig:
@@ -247,10 +290,16 @@ def _pace(config: FitConfig, started: float) -> Pace:
 
 def _identity(plan: Plan, config: FitConfig, examination: Examination) -> dict[str, Any]:
     """What has to be the same for a training to go on."""
-    images = sha256("".join(one.image.digest for one in examination.images).encode()).hexdigest()
-    wanted = {"plan": plan_to_dict(plan) | {"reasons": None}, "steps": config.steps, "images": images}
-    return {"training": sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]} | {
-        "threads": torch.get_num_threads()
+
+    def short(text: str) -> str:
+        return sha256(text.encode()).hexdigest()[:16]
+
+    return {
+        "plan": short(json.dumps(plan_to_dict(plan) | {"reasons": None}, sort_keys=True)),
+        "steps": config.steps,
+        "images": short("".join(one.image.digest for one in examination.images)),
+        "masks": short("".join(one.labels.digest for one in examination.images)),
+        "threads": torch.get_num_threads(),
     }
 
 
@@ -307,31 +356,5 @@ def _keep(model: Model, state: TrainState, config: FitConfig, folder: Path | Non
     last.save(folder / "last.segue")
     lines = "".join(json.dumps(record) + "\n" for record in state.history)
     write_whole(folder / "history.jsonl", lines.encode())
-    for kept in folder.glob("state*.safetensors"):
+    for kept in kept_states(folder):
         kept.unlink()
-
-
-def run_folder_of(model: Path) -> Path:
-    """Where the training of `model` keeps its plan, its history and its state: cells.segue has cells.training."""
-    return model.with_suffix(".training")
-
-
-@contextmanager
-def _run_folder(config: FitConfig) -> Iterator[Path | None]:
-    """The folder of the training, ours alone until we leave. Raises BusyError if somebody else is in it."""
-    if config.out is None:
-        yield None
-        return
-    folder = run_folder_of(config.out)
-    make_folder(folder)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(
-                f"{folder}: another training is at work there; wait for it, or write to another --out"
-            ) from error
-        if not config.resume:
-            for old in folder.glob("state*.safetensors"):
-                old.unlink()
-        yield folder

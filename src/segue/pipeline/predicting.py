@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from segue.arrays import Image, Probabilities
-from segue.errors import SegueError, UsageError
+from segue.errors import DataError, MissingInputError, SegueError, UsageError
 from segue.io.decoded import DEFAULT_MAX_PIXELS
-from segue.io.files import make_folder
+from segue.io.files import folder_if_used
 from segue.io.images import (
     answer_name,
     list_images,
@@ -82,23 +82,24 @@ def predict_files(
 ) -> list[Outcome]:
     """Predict every image that `inputs` (files, folders, globs) name, and write each answer into the folder `out`.
 
-    Raises MissingInputError if an input names nothing, UsageError if two inputs would be answered with one file,
-    CannotCreateError if `out` cannot be made. What goes wrong with a single image is in its `Outcome`.
+    Raises MissingInputError if an input names nothing, UsageError if two inputs would be answered with one file or a
+    tile is too small, CannotCreateError or StorageError if an answer cannot be written. What is wrong with a single
+    image is in its `Outcome`. Nothing is left of `out` if it was not there before and nothing was written to it.
     """
     output, observer = output or OutputConfig(), observer or PredictObserver()
     sources = [path for name in inputs for path in list_images(Path(name))]
     targets = _targets(sources, Path(out))
-    make_folder(Path(out))
     outcomes: list[Outcome] = []
-    for source, target in zip(sources, targets, strict=True):
-        try:
-            image = read_image(source, max_pixels=output.max_pixels)
-            answer = model.answer(image, config=config, progress=observer.on_tile)
-            outcome = Outcome(source, target, objects=_write(target, model, image, answer, output))
-        except SegueError as error:
-            outcome = Outcome(source, target, error=error)
-        outcomes.append(outcome)
-        observer.on_image(outcome, len(outcomes), len(sources))
+    with folder_if_used(Path(out)):
+        for source, target in zip(sources, targets, strict=True):
+            try:
+                image = read_image(source, max_pixels=output.max_pixels)
+                answer = model.answer(image, config=config, progress=observer.on_tile)
+                outcome = Outcome(source, target, objects=_write(target, model, image, answer, output))
+            except (DataError, MissingInputError) as error:
+                outcome = Outcome(source, target, error=error)
+            outcomes.append(outcome)
+            observer.on_image(outcome, len(outcomes), len(sources))
     return outcomes
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segue.arrays import Labels
 from segue.errors import DatasetError, LabelError, MissingInputError, UsageError
 from segue.evaluate.classes import score_classes
-from segue.evaluate.membranes import score_membranes
+from segue.evaluate.membranes import membrane_class, score_membranes
 from segue.evaluate.objects import score_objects
 from segue.evaluate.summary import ImageScores, summarise
 from segue.io.datasets import Pair, Pairs, find_pairs, read_pair, resolve_spec
@@ -121,6 +121,12 @@ def _score(truth: Labels, predicted: Path, kind: ScoreKind, *, name: str) -> Ima
     if ids.shape != truth.shape:
         raise LabelError(f"{predicted}: its shape is {ids.shape}, but that of its truth {truth.name} is {truth.shape}")
     if kind == "classes":
+        if ids.max(initial=0) >= len(truth.classes) or ids.min(initial=0) < 0:
+            wrong = ids.max(initial=0) if ids.max(initial=0) >= len(truth.classes) else ids.min()
+            raise LabelError(
+                f"{predicted}: it holds class {wrong}, but the classes of the truth are 0 to {len(truth.classes) - 1} "
+                f"({', '.join(truth.classes)}); score it as objects (--as objects), or map its values"
+            )
         classes = score_classes(truth, ids, classes=truth.classes)
         return {"name": name, "metrics": classes.metrics(), "ratios": dict(classes.ratios())}
     objects = score_objects(truth, ids)
@@ -133,7 +139,7 @@ def _cell_probability(path: Path, truth: Labels) -> NDArray[np.float32] | NDArra
     if image.shape != truth.shape:
         raise LabelError(f"{path}: its shape is {image.shape}, but that of its truth {truth.name} is {truth.shape}")
     if image.channels == len(truth.classes) > 1:
-        probability: NDArray[np.float32] = image.pixels[1]
+        probability: NDArray[np.float32] = np.float32(1) - image.pixels[membrane_class(truth)]
         return probability
     return read_mask(path).values
 

@@ -18,8 +18,10 @@ from segue.objects.tune import Example, decoding_score, tune_decoding
 from segue.predict.infer import PredictConfig, predict
 from segue.train.examples import Judged
 
-PIXELS_WHILE_TRAINING = 4 << 20
+PIXELS_WHILE_TRAINING = 4_000_000
 """Validations during the training look at no more pixels than this, so that they stay a small part of the time."""
+PIXELS_A_SECOND = 6_000
+"""With a time budget they look at no more than so many for each of its seconds."""
 PIXELS_FOR_TUNING = 1 << 20
 """The object decoding is tuned on no more pixels than this."""
 SCORE_NAMES = {"classes": "dice", "objects": "average_precision_50_95"}
@@ -35,10 +37,15 @@ class Validator:
     classes: tuple[str, ...]
     config: PredictConfig
     """How the network will be applied by its users."""
+    budget: float | None = None
+    """Seconds that the whole training may take, if that is limited."""
 
     def quick(self, network: UNet) -> dict[str, float]:
         """The scores of a few images without mirror images, for the training loop; empty without any image."""
-        chosen = spread(self.images, pixels=PIXELS_WHILE_TRAINING)
+        pixels = PIXELS_WHILE_TRAINING
+        if self.budget is not None:
+            pixels = min(pixels, int(PIXELS_A_SECOND * self.budget))
+        chosen = spread(self.images, pixels=pixels)
         if not chosen:
             return {}
         config = replace(self.config, mirror=False)
@@ -77,7 +84,8 @@ class Validator:
         if answers[0][0].labels.kind == "objects":
             chosen = spread([one for one, _ in answers], pixels=PIXELS_FOR_TUNING)
             examples = [self._example(one, answer) for one, answer in answers if any(one is c for c in chosen)]
-            decoding = tune_decoding(examples, should_stop=lambda: left() < 1.0)
+            for_scoring = left() / 3  # decoding and scoring every image comes after the tuning
+            decoding = tune_decoding(examples, should_stop=lambda: left() < for_scoring)
         rows = [self._scores(one, answer, decoding) for one, answer in answers]
         summary = summarise(rows)
         summary["left_out"] = len(self.images) - len(answers)
@@ -98,7 +106,7 @@ class Validator:
     def _example(self, one: Judged, answer: NDArray[np.float32]) -> Example:
         classes = len(self.classes)
         distance = answer[classes] if len(answer) > classes else None
-        return np.float32(1) - answer[0], distance, np.maximum(one.labels.ids, 0)
+        return np.float32(1) - answer[0], distance, one.labels.ids
 
 
 def spread(images: Sequence[Judged], *, pixels: int | None) -> list[Judged]:

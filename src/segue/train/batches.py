@@ -79,7 +79,7 @@ class PatchBatches:
         corner = self._corner(example, rng)
         axes = len(self._config.patch)
         channels = example.sources.image.shape[0]
-        parameters = draw(rng, self._augment, spatial_axes=axes, channels=channels)
+        parameters = draw(rng, self._augment, spatial_axes=axes, channels=channels, spacing=example.spacing)
         return sample_patch(example.sources, corner=corner, patch_shape=self._config.patch, parameters=parameters)
 
     def _corner(self, example: Example, rng: np.random.Generator) -> tuple[int, ...]:

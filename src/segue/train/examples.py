@@ -26,6 +26,8 @@ class Example:
     """For each class but 0 that occurs: (n, axes) pixels of it."""
     known: NDArray[np.int32] | None
     """(n, axes) annotated pixels, if the annotation is sparse; None if most pixels are annotated."""
+    spacing: tuple[float, ...] | None = None
+    """Relative pixel sizes, so that rotations are those of space; None if all are alike."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def make_example(
     places = tuple(_some_places(classes == number, rng) for number in np.unique(classes) if number > 0)
     annotated = classes != IGNORE
     sparse = bool(annotated.any()) and annotated.mean() < 0.5
-    return Example(sources, places, _some_places(annotated, rng) if sparse else None)
+    known = _some_places(annotated, rng) if sparse else None
+    return Example(sources, places, known, tuple(spacing) if spacing else None)
 
 
 def make_judged(name: str, pixels: NDArray[np.float32], labels: Labels, *, part: Slices | None = None) -> Judged:

@@ -72,6 +72,12 @@ def train(
     saved = time.monotonic()
     with _own_randomness():
         while not pace.is_over(state.step):
+            # Before the next step, so that a training that was stopped after a step makes up for what was due then.
+            if _is_due(state, pace, config):
+                _validate(state, pace.progress(state.step), validate, pace, observer)
+            if state_path and time.monotonic() - saved > config.save_every:
+                save_state(state, state_path, identity=identity or {})
+                saved = time.monotonic()
             started = time.monotonic()
             record = _step(state, batches.batch(state.step), pace.progress(state.step), config, loss)
             seconds = time.monotonic() - started
@@ -82,13 +88,6 @@ def train(
                     save_state(state, state_path, identity=identity or {})
                 return state, False
             observer.on_step(record, pace.seconds_left())
-            progress = pace.progress(state.step)
-            last = pace.is_over(state.step)
-            if not last and progress * config.validations >= state.validations + 1:
-                _validate(state, progress, validate, pace, observer)
-            if state_path and time.monotonic() - saved > config.save_every:
-                save_state(state, state_path, identity=identity or {})
-                saved = time.monotonic()
         _validate(state, 1.0, validate, pace, observer)
     return state, True
 
@@ -150,11 +149,19 @@ def _update_average(state: TrainState, weight: float) -> None:
             average.copy_(tensor)
 
 
+def _is_due(state: TrainState, pace: Pace, config: TrainConfig) -> bool:
+    """Whether a validation should come before the next step; there is at most one after each step."""
+    if state.history and state.history[-1]["step"] == state.step:
+        return False
+    return pace.progress(state.step) * config.validations >= state.validations + 1 and pace.may_validate()
+
+
 def _validate(state: TrainState, progress: float, validate: Validate, pace: Pace, observer: Observer) -> None:
     started = time.monotonic()
     scores = validate(load_average(state))
     seconds = time.monotonic() - started
     pace.note_validation(seconds)
+    state.seconds += seconds
     state.validations += 1
     score = scores.get("score", float("nan"))
     # Without a validation set, or where its score says nothing, the newest average is the best one known.

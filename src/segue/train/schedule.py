@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 Clock = Callable[[], float]
 
+VALIDATION_SHARE = 0.2
+"""Under a time budget validations on the way take no more than this share of the time, or there are fewer of them."""
+
 
 def learning_rate_factor(progress: float, *, warmup: float) -> float:
     """Linear from 0 to 1 over the first `warmup` share, then half a cosine to 0 at progress 1."""
@@ -46,6 +49,10 @@ class StepPace:
     def note_validation(self, seconds: float) -> None:
         """Validations do not count as steps."""
 
+    def may_validate(self) -> bool:
+        """Always: what is done must not depend on the clock."""
+        return True
+
     def note_resumed(self, seconds: float) -> None:
         """Time spent before does not matter."""
 
@@ -69,6 +76,7 @@ class TimePace:
     clock: Clock = time.monotonic
     start: float = field(init=False)
     _slowest_validation: float = field(init=False, default=0.0)
+    _validation_seconds: float = field(init=False, default=0.0)
     _step_seconds: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
@@ -90,6 +98,12 @@ class TimePace:
     def note_validation(self, seconds: float) -> None:
         """A validation took so long."""
         self._slowest_validation = max(self._slowest_validation, seconds)
+        self._validation_seconds += seconds
+
+    def may_validate(self) -> bool:
+        """Whether validations stay a small part of the time so far with one more; the first one is free."""
+        expected = self._validation_seconds + self._slowest_validation
+        return expected <= VALIDATION_SHARE * (self.clock() - self.start)
 
     def note_resumed(self, seconds: float) -> None:
         """So much of the budget was spent before this run."""

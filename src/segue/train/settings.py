@@ -17,7 +17,7 @@ class BatchConfig:
     """Share of the patches that are placed on a pixel of a class other than 0, all such classes alike."""
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or min(self.patch) < 1:
+        if self.batch < 1 or min(self.patch, default=0) < 1:
             raise UsageError(f"a batch has at least 1 patch of at least 1 px, not {self.batch} of {self.patch}")
         if not 0 <= self.foreground <= 1:
             raise UsageError(f"foreground is a share from 0 to 1, not {self.foreground}")
@@ -40,11 +40,13 @@ class TrainConfig:
     average_share: float = 0.05
     """The moving average of the weights spans this share of the steps so far."""
     validations: int = 8
-    """Number of validations, evenly spaced, the last one at the end."""
+    """Number of validations, evenly spaced, the last one at the end; fewer where they would take too much time."""
     save_every: float = 60.0
     """Seconds between two saved states."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"a seed is a whole number from 0 to 4294967295, not {self.seed}")
         if self.learning_rate <= 0 or self.weight_decay < 0 or self.largest_gradient <= 0:
             raise UsageError("learning_rate and largest_gradient are above 0, weight_decay 0 or more")
         if not 0 <= self.warmup < 1 or not 0 < self.average_share <= 1:

@@ -90,7 +90,9 @@ def load_state(state: TrainState, path: Path, *, identity: dict[str, Any]) -> bo
         _fill(state, tensors, header)
         return True
     if damaged:
-        raise damaged
+        raise ModelFileError(
+            f"{path}: neither this state nor the one before it can be read; start anew without --resume ({damaged})"
+        ) from damaged
     return False
 
 

@@ -1,0 +1,61 @@
+"""The folder beside a model where its training keeps its plan, its history and its state; ours alone while we are in it.
+
+cells.segue has cells.training: plan.toml and, while the training is not complete, state.safetensors and the state before
+it; afterwards history.jsonl and last.segue. The file lock is there while somebody is at work (or was killed at it).
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segue.errors import BusyError, CannotCreateError
+from segue.io.files import folder_if_used, naming
+
+STATE_NAME = "state.safetensors"
+
+
+def run_folder_of(model: Path) -> Path:
+    """Where the training of `model` keeps what it needs: cells.segue has cells.training."""
+    return model.with_suffix(".training")
+
+
+@contextmanager
+def run_folder(model: Path) -> Iterator[Path]:
+    """The folder of the training of `model`, locked until we leave; it vanishes again if nothing was written to it.
+
+    Raises BusyError if somebody else is in it, CannotCreateError if it or the model cannot be created.
+    """
+    if model.is_dir():
+        raise CannotCreateError(f"{model}: there is a folder of that name; choose another name for the model")
+    folder = run_folder_of(model)
+    with folder_if_used(folder), _locked(folder / "lock"):
+        yield folder
+
+
+def kept_states(folder: Path) -> list[Path]:
+    """The states that a training left in its folder: none, the newest, or that and the one before it."""
+    return sorted(folder.glob("state*.safetensors"))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with naming(path):
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            ours = False
+        else:
+            # Who leaves removes the file: a lock on a file that is no longer there keeps nobody out.
+            ours = os.fstat(lock).st_nlink > 0
+        if not ours:
+            raise BusyError(f"{path.parent}: another training is at work there; wait for it, or write to another --out")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(lock)

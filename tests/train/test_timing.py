@@ -1,0 +1,22 @@
+import pytest
+import torch
+
+from segue.model.geometry import axis_geometries
+from segue.model.unet import isotropic_config
+from segue.train.settings import BatchConfig
+from segue.train.timing import step_seconds
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_step_of_any_kind_of_network_takes_some_time(axes, padding):
+    network = isotropic_config(spatial_axes=axes, depth=1, width=2, padding=padding)
+    size = axis_geometries(network)[0].legal_size(20)
+    seconds = step_seconds(network, BatchConfig(patch=(size,) * axes, batch=1))
+    assert 0 < seconds < 60
+
+
+def test_measuring_leaves_the_random_numbers_of_its_caller_alone():
+    before = torch.get_rng_state()
+    step_seconds(isotropic_config(spatial_axes=2, depth=1, width=2, padding="same"), BatchConfig(patch=(8, 8), batch=1))
+    assert torch.equal(torch.get_rng_state(), before)
