@@ -6,11 +6,9 @@ way out, no traceback, and not a file or folder on the disk other than before.
 
 import gzip
 import hashlib
-import json
 import os
 import pickle
 import re
-import signal
 import struct
 import warnings
 import zipfile
@@ -18,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,7 +150,14 @@ def model(path="m.segue", **network):
     from segue.model.unet import UNet, isotropic_config
     from segue.normalize import Normalization
 
-    sizes = {"spatial_axes": 2, "depth": 2, "width": 2, "widest": 4, "padding": "same", "normalization": "batch"}
+    sizes: dict[str, Any] = {
+        "spatial_axes": 2,
+        "depth": 2,
+        "width": 2,
+        "widest": 4,
+        "padding": "same",
+        "normalization": "batch",
+    }
     config = isotropic_config(**(sizes | network))
     header = ModelHeader(
         segue="0.1", network=config, kind="classes", classes=("background", "cell"), normalization=Normalization()
@@ -268,16 +274,13 @@ def noise(path):
     Path(path).write_bytes(np.random.default_rng(0).integers(0, 256, 500, np.uint8).tobytes())
 
 
-def several(*, good, bad, options=""):
-    """A prediction of a folder of good and bad images."""
+def predict_two(options):
+    """A prediction of a folder of two good images."""
 
     def make():
         model()
-        for number in range(good):
-            tif(f"in/good{number}.tif", picture(seed=number)[0])
-        for number in range(bad):
-            Path("in").mkdir(exist_ok=True)
-            Path(f"in/bad{number}.tif").write_bytes(b"II*\0")
+        for number in range(2):
+            tif(f"in/a{number}.tif", picture(seed=number)[0])
         return f"predict m.segue in --out out {options}"
 
     return make
@@ -345,6 +348,10 @@ def remove(path):
         path.unlink()
 
 
+def folder(path):
+    Path(path).mkdir(parents=True)
+
+
 def file_in_the_way(path="way"):
     Path(path).write_text("a file")
 
@@ -393,7 +400,12 @@ IMAGES = [
         65,
         r"a\.tif: it is cut off.*",
     ),
-    Bad("header of a TIFF only", predict_file(lambda p: Path(p).write_bytes(b"II*\0\x08\0")), 65, r"a\.tif: it is cut off: 6 bytes.*"),
+    Bad(
+        "header of a TIFF only",
+        predict_file(lambda p: Path(p).write_bytes(b"II*\0\x08\0")),
+        65,
+        r"a\.tif: it is cut off: 6 bytes.*",
+    ),
     Bad(
         "truncated PNG",
         predict_file(cut(lambda p: png(p, picture()[0]), 0.6), name="a.png"),
@@ -437,14 +449,18 @@ IMAGES = [
         r"a\.tif: it claims 200,000 x 200,000 pixels, .* limit of .*--max-pixels.*",
     ),
     Bad("TIFF in a circle", predict_file(tiff_circle), 65, r"a\.tif: its directories run in a circle.*"),
-    Bad("zero bytes", predict_file(lambda p: Path(p).touch()), 65, r"a\.tif: it holds 0 bytes; copy or export it again"),
+    Bad(
+        "zero bytes", predict_file(lambda p: Path(p).touch()), 65, r"a\.tif: it holds 0 bytes; copy or export it again"
+    ),
     Bad(
         "text called .png",
         predict_file(lambda p: Path(p).write_text("not an image"), name="a.png"),
         65,
         r"a\.png: it is not an image that Segue reads: it looks like text; Segue reads PNG, .*",
     ),
-    Bad("noise called .tif", predict_file(noise), 65, r"a\.tif: it is not an image that Segue reads.*Segue reads PNG.*"),
+    Bad(
+        "noise called .tif", predict_file(noise), 65, r"a\.tif: it is not an image that Segue reads.*Segue reads PNG.*"
+    ),
     Bad(
         "pickle called .tif",
         predict_file(lambda p: Path(p).write_bytes(pickle.dumps([1, 2]))),
@@ -453,7 +469,7 @@ IMAGES = [
     ),
     Bad(
         "empty folder called a.png",
-        predict_file(lambda p: Path(p).mkdir(), name="a.png"),
+        predict_file(folder, name="a.png"),
         66,
         r"a\.png: the folder holds no images; looked for .*",
     ),
@@ -493,11 +509,13 @@ IMAGES = [
 ]
 
 INPUTS = [
-    Bad("missing input", shell("predict m.segue b.tif --out out", before=model), 66, r"b\.tif: there is no such file.*"),
+    Bad(
+        "missing input", shell("predict m.segue b.tif --out out", before=model), 66, r"b\.tif: there is no such file.*"
+    ),
     Bad("glob without match", shell("predict m.segue x/*.tif --out out", before=model), 66, r"x/\*\.tif: no image .*"),
     Bad(
         "empty folder",
-        shell("predict m.segue in --out out", before=lambda: (model(), Path("in").mkdir())),
+        shell("predict m.segue in --out out", before=lambda: (model(), folder("in"))),
         66,
         r"in: the folder holds no images; looked for \.png, .*",
     ),
@@ -516,11 +534,10 @@ INPUTS = [
         2,
         r"in/a\.tif would be overwritten by its own answer; give another folder with --out",
     ),
-    Bad("all of several inputs fail", several(good=0, bad=2), 65, r"(segue: in/bad\d\.tif: .*\n)+segue: none of .*"),
     Bad("tile of 0", predict_good("--tile 0"), 2, r"a tile has at least 1 px, not 0"),
     Bad(
         "tile smaller than possible",
-        several(good=2, bad=0, options="--tile 8"),
+        predict_two("--tile 8"),
         2,
         r"a tile of 8 px keeps nothing .* use a tile of at least \d+ px",
     ),
@@ -532,10 +549,14 @@ INPUTS = [
     ),
     Bad("nonsense for memory", predict_good("--max-memory lots"), 2, r'"lots" is not a size; write it like 500MB.*'),
     Bad("nothing for memory", predict_good("--max-memory="), 2, r'"" is not a size; write it like 500MB or 2GB'),
-    Bad("too little memory", predict_good("--max-memory 1KB"), 2, r"the memory for a tile is at least 1 MB, not 1,000.*"),
+    Bad(
+        "too little memory", predict_good("--max-memory 1KB"), 2, r"the memory for a tile is at least 1 MB, not 1,000.*"
+    ),
     Bad("unknown precision", predict_good("--precision fp8"), 2, r'precision is "auto", "fp32" or "bf16", not "fp8"'),
     Bad("unknown output", predict_good("--as cells"), 2, r'an output is "classes", "prob.*" or "objects", not "cells"'),
-    Bad("table of classes", predict_good("--table"), 2, r"a table and outlines are of objects; ask for objects.*classes"),
+    Bad(
+        "table of classes", predict_good("--table"), 2, r"a table and outlines are of objects; ask for objects.*classes"
+    ),
     Bad("no pixels allowed", predict_good("--max-pixels 0"), 2, r"--max-pixels is at least 1, not 0"),
     Bad("no --out", shell("predict m.segue a.tif"), 2, usage("predict", r"Missing option '--out'\..*")),
     Bad(
@@ -560,7 +581,7 @@ INPUTS = [
         "folder in the way of an answer",
         shell(
             "predict m.segue a.tif --out out",
-            before=lambda: (model(), tif("a.tif", picture()[0]), Path("out/a.tif").mkdir(parents=True)),
+            before=lambda: (model(), tif("a.tif", picture()[0]), folder("out/a.tif")),
         ),
         73,
         r"out/a\.tif: cannot be created \(Is a directory\); choose .*",
@@ -572,22 +593,46 @@ MODELS = [
     Bad("folder for a model", shell("info .", before=model), 65, r"\.: this is not a file; give it a \.segue file"),
     Bad("bit flipped in the length", info_of(flipped(lambda _: 0)), 65, r"m\.segue: .*(damaged|something else).*"),
     Bad("bit flipped in the header", info_of(flipped(lambda _: 300)), 65, r"m\.segue: the file is damaged .*SHA-256.*"),
-    Bad("bit flipped in the weights", info_of(flipped(lambda d: len(d) // 2 + 999)), 65, r"m\.segue: the file is damaged.*"),
-    Bad("bit flipped at the end", info_of(flipped(lambda d: len(d) - 1)), 65, r"m\.segue: the file is damaged .*copy it.*"),
+    Bad(
+        "bit flipped in the weights",
+        info_of(flipped(lambda d: len(d) // 2 + 999)),
+        65,
+        r"m\.segue: the file is damaged.*",
+    ),
+    Bad(
+        "bit flipped at the end",
+        info_of(flipped(lambda d: len(d) - 1)),
+        65,
+        r"m\.segue: the file is damaged .*copy it.*",
+    ),
     Bad("truncated model", info_of(lambda data: data[: len(data) // 2]), 65, r"m\.segue: the file is damaged.*"),
     Bad("model cut in its header", info_of(lambda data: data[:50]), 65, r"m\.segue: .*give it a \.segue file"),
     Bad("bytes after a model", info_of(lambda data: data + b"x"), 65, r"m\.segue: the file is damaged.*"),
-    Bad("empty model", info_of(lambda data: b""), 65, r"m\.segue: the file holds 0 bytes, not a file that Segue wrote.*"),
+    Bad(
+        "empty model", info_of(lambda data: b""), 65, r"m\.segue: the file holds 0 bytes, not a file that Segue wrote.*"
+    ),
     Bad(
         "pickle called .segue",
         model_file(lambda p: Path(p).write_bytes(pickle.dumps({"a": 1}))),
         65,
         r"m\.segue: this is a Python pickle, which is never loaded .*give it a \.segue file",
     ),
-    Bad("torch file called .segue", model_file(torch_zip), 65, r"m\.segue: this is a zip archive \(perhaps a PyTorch.*"),
+    Bad(
+        "torch file called .segue", model_file(torch_zip), 65, r"m\.segue: this is a zip archive \(perhaps a PyTorch.*"
+    ),
     Bad("zip called .segue", model_file(plain_zip), 65, r"m\.segue: this is a zip archive.*never loaded.*"),
-    Bad("noise called .segue", model_file(noise), 65, r"m\.segue: .* not a file that Segue wrote; give it a \.segue file"),
-    Bad("image for a model", model_file(lambda p: tif(p, picture()[0])), 65, r"m\.segue: .* not a file that Segue wrote.*"),
+    Bad(
+        "noise called .segue",
+        model_file(noise),
+        65,
+        r"m\.segue: .* not a file that Segue wrote; give it a \.segue file",
+    ),
+    Bad(
+        "image for a model",
+        model_file(lambda p: tif(p, picture()[0])),
+        65,
+        r"m\.segue: .* not a file that Segue wrote.*",
+    ),
     Bad(
         "state of a training for a model",
         model_file(training_state),
@@ -604,7 +649,7 @@ MODELS = [
         "unknown key in a header",
         info_header(lambda header: header.update(colour="blue")),
         65,
-        r"m\.segue: the header is not valid at colour: .*",
+        r"m\.segue: the header holds colour, which this Segue does not know; update Segue",
     ),
     Bad(
         "header without classes",
@@ -634,8 +679,10 @@ MODELS = [
 
 DATA_SETS = [
     Bad("missing data set", shell("train data --out m.segue --steps 1"), 66, r"data: there is no such folder.*"),
-    Bad("a file for a data set", shell("check f", before=lambda: file_in_the_way("f")), 65, r"f: it is a file; give .*"),
-    Bad("empty data set", shell("check data", before=lambda: Path("data").mkdir()), 65, r"data: .*"),
+    Bad(
+        "a file for a data set", shell("check f", before=lambda: file_in_the_way("f")), 65, r"f: it is a file; give .*"
+    ),
+    Bad("empty data set", shell("check data", before=lambda: folder("data")), 65, r"data: .*"),
     Bad(
         "no mask at all",
         train_on(lambda: [remove(one) for one in Path("data/masks").iterdir()]),
@@ -698,20 +745,61 @@ DATA_SETS = [
         65,
         r"(?s)data: .*data/images/a1\.tif: the number of channels .* \(2, not 1\); export all images.*",
     ),
-    Bad("syntax error in dataset.toml", described("labels = classes"), 65, r"data/dataset\.toml: this is not valid TOML.*"),
-    Bad("dataset.toml not UTF-8", train_on(lambda: Path("data/dataset.toml").write_bytes(b"\xff\xfe")), 65, r".*UTF-8.*"),
-    Bad("dataset.toml a folder", train_on(lambda: (remove("data/dataset.toml"), Path("data/dataset.toml").mkdir())), 65, r"data/dataset\.toml.*"),
-    Bad("unknown key in dataset.toml", described('label = "classes"'), 65, r"data/dataset\.toml: .*\"?label\"?.*labels.*"),
-    Bad("bad kind in dataset.toml", described('labels = "cells"'), 65, r"data/dataset\.toml: .*labels.*classes.*objects.*"),
+    Bad(
+        "syntax error in dataset.toml",
+        described("labels = classes"),
+        65,
+        r"data/dataset\.toml: this is not valid TOML.*",
+    ),
+    Bad(
+        "dataset.toml not UTF-8", train_on(lambda: Path("data/dataset.toml").write_bytes(b"\xff\xfe")), 65, r".*UTF-8.*"
+    ),
+    Bad(
+        "dataset.toml a folder",
+        train_on(lambda: (remove("data/dataset.toml"), folder("data/dataset.toml"))),
+        65,
+        r"data/dataset\.toml.*",
+    ),
+    Bad(
+        "unknown key in dataset.toml",
+        described('label = "classes"'),
+        65,
+        r"data/dataset\.toml: .*\"?label\"?.*labels.*",
+    ),
+    Bad(
+        "bad kind in dataset.toml",
+        described('labels = "cells"'),
+        65,
+        r"data/dataset\.toml: .*labels.*classes.*objects.*",
+    ),
     Bad("bad regular expression", described('group = "(a"'), 65, r"data/dataset\.toml: .*group.*"),
-    Bad("missing region folder", described('region = "fov"'), 65, r"data/dataset\.toml: region = 'fov', but there is no.*"),
-    Bad("region outside", described('region = "../fov"'), 65, r"data/dataset\.toml: region = '\.\./fov', but there is no.*"),
-    Bad("one class only", described('classes = ["cell"]'), 65, r"data/dataset\.toml: classes = \['cell'\] has 1; it must have 2 to 255 names.*"),
+    Bad(
+        "missing region folder",
+        described('region = "fov"'),
+        65,
+        r"data/dataset\.toml: region = 'fov', but there is no.*",
+    ),
+    Bad(
+        "region outside",
+        described('region = "../fov"'),
+        65,
+        r"data/dataset\.toml: region = '\.\./fov', but there is no.*",
+    ),
+    Bad(
+        "one class only",
+        described('classes = ["cell"]'),
+        65,
+        r"data/dataset\.toml: classes = \['cell'\] has 1; it must have 2 to 255 names.*",
+    ),
     Bad("value for no class", described("values = { 0 = 0, 1 = 2 }"), 65, r"data/dataset\.toml: .*"),
     Bad(
         "broken dataset.json",
         train_on(
-            lambda: (remove("data"), [tif(f"data/{f}/a.tif", picture()[0]) for f in ("imagesTr", "labelsTr")], Path("data/dataset.json").write_text("{"))
+            lambda: (
+                remove("data"),
+                [tif(f"data/{f}/a.tif", picture()[0]) for f in ("imagesTr", "labelsTr")],
+                Path("data/dataset.json").write_text("{"),
+            )
         ),
         65,
         r"data/dataset\.json: this is not valid JSON.*",
@@ -719,7 +807,12 @@ DATA_SETS = [
 ]
 
 TRAININGS = [
-    Bad("nonsense for a budget", train_with("--budget soon"), 2, r'"soon" is not a time; write it like 90s, 20m or 1h30m'),
+    Bad(
+        "nonsense for a budget",
+        train_with("--budget soon"),
+        2,
+        r'"soon" is not a time; write it like 90s, 20m or 1h30m',
+    ),
     Bad("a budget too short", train_with("--budget 5s"), 2, r"a time of 5 s is not possible; give from 10s to 24h"),
     Bad("a budget too long", train_with("--budget 900h"), 2, r"a time of .* s is not possible; give from 10s to 24h"),
     Bad("a negative budget", train_with("--budget=-20m"), 2, r'"-20m" is not a time; write it like 90s, 20m or 1h30m'),
@@ -728,13 +821,22 @@ TRAININGS = [
     Bad("budget and steps", train_with("--budget 20m --steps 5"), 2, r"give --budget or --steps, not both"),
     Bad("unknown preset", train_with("--steps 1 --preset big"), 2, r'the preset is one of auto, paper, not "big"'),
     Bad("negative seed", train_with("--steps 1 --seed=-1"), 2, r"a seed is a whole number from 0 to .*, not -1"),
-    Bad("preset beside a plan", train_on(command=f"{TRAIN} --preset paper"), 2, r"give --preset or --config, not both.*"),
-    Bad("held-out images and none", train_on(command=f"{TRAIN} --no-validation --val data"), 2, r".*--val.*--no-validation.*"),
+    Bad(
+        "preset beside a plan", train_on(command=f"{TRAIN} --preset paper"), 2, r"give --preset or --config, not both.*"
+    ),
+    Bad(
+        "held-out images and none",
+        train_on(command=f"{TRAIN} --no-validation --val data"),
+        2,
+        r".*--val.*--no-validation.*",
+    ),
     Bad("missing plan", train_with("--steps 1 --config no.toml"), 66, r"no\.toml: there is no such plan"),
     Bad("a folder for a plan", train_with("--steps 1 --config data"), 2, r"data: this cannot be read as a plan.*"),
     Bad("an image for a plan", train_with("--steps 1 --config data/images/a0.tif"), 2, r"data/images/a0\.tif: this .*"),
     Bad("plan that is not TOML", planned("[loss]", "[loss"), 2, r"plan\.toml: this is not valid TOML: .*"),
-    Bad("unknown key in a plan", planned("width", "wdith"), 2, r'plan\.toml: "network\.wdith" .*did you mean "width"\?'),
+    Bad(
+        "unknown key in a plan", planned("width", "wdith"), 2, r'plan\.toml: "network\.wdith" .*did you mean "width"\?'
+    ),
     Bad("wrong type in a plan", planned("batch = 1", 'batch = "one"'), 2, r"plan\.toml: batches\.batch: .*'one'.*"),
     Bad("a number for a table", planned("[loss]", "[other]"), 2, r'plan\.toml: "other" is not a setting; .*'),
     Bad("part of a plan missing", planned("[loss]", ""), 2, r'plan\.toml: "loss" is missing; add it.*'),
@@ -745,7 +847,12 @@ TRAININGS = [
         r"plan\.toml: the patch \(16, 16, 16\) has 3 axes, the network 2; give one length for each axis",
     ),
     Bad("patch that cannot be pooled", planned("[16, 16]", "[17, 16]"), 2, r"plan\.toml: .*17.*"),
-    Bad("plan for other classes", planned("width = 2", "width = 2\noutputs = 5"), 2, r"the plan .*5 outputs.* 2 classes.*"),
+    Bad(
+        "plan for other classes",
+        planned("width = 2", "width = 2\noutputs = 5"),
+        2,
+        r"the plan .*5 outputs.* 2 classes.*",
+    ),
     Bad("plan for other channels", planned("width = 2", "width = 2\nchannels = 4"), 2, r"the plan .*4 channels.* 1.*"),
     Bad(
         "plan for volumes",
@@ -776,11 +883,11 @@ TRAININGS = [
     ),
     Bad(
         "lock is a folder",
-        train_on(lambda: Path("m.training/lock").mkdir(parents=True)),
+        train_on(lambda: folder("m.training/lock")),
         73,
         r"m\.training/lock: cannot be created \(Is a directory\); choose .*",
     ),
-    Bad("model is a folder", train_on(lambda: Path("m.segue").mkdir()), 73, r"m\.segue: .*folder.*"),
+    Bad("model is a folder", train_on(lambda: folder("m.segue")), 73, r"m\.segue: .*folder.*"),
     Bad(
         "busy run folder",
         train_on(busy),
@@ -825,7 +932,9 @@ SCORES = [
     Bad("missing predictions", evaluation(predicted=lambda: remove("predicted")), 66, r"predicted: there is no such.*"),
     Bad(
         "no prediction has a partner",
-        evaluation(predicted=lambda: [one.rename(one.with_name(f"b{one.name}")) for one in Path("predicted").iterdir()]),
+        evaluation(
+            predicted=lambda: [one.rename(one.with_name(f"b{one.name}")) for one in Path("predicted").iterdir()]
+        ),
         65,
         r"predicted: no file has the name of one in truth \(for example a0\); predictions are named like their images",
     ),
@@ -872,10 +981,17 @@ SCORES = [
 ]
 
 COMMANDS = [
-    Bad("unknown command", shell("trian data"), 2, r"Usage: segue .*\n.*\n\nError: No such command 'trian'\. Did you mean 'train'\?\n"),
+    Bad(
+        "unknown command",
+        shell("trian data"),
+        2,
+        r"Usage: segue .*\n.*\n\nError: No such command 'trian'\. Did you mean 'train'\?\n",
+    ),
     Bad("unknown option", shell("info m.segue --jason"), 2, usage("info", r"No such option: --jason.*")),
     Bad("no model named", shell("info"), 2, usage("info", r"Missing argument.*")),
-    Bad("demo without time", shell("demo --budget never"), 2, r'"never" is not a time; write it like 90s, 20m or 1h30m'),
+    Bad(
+        "demo without time", shell("demo --budget never"), 2, r'"never" is not a time; write it like 90s, 20m or 1h30m'
+    ),
     Bad(
         "demo below a file",
         shell("demo --out way/demo --budget 10s", before=file_in_the_way),
@@ -892,16 +1008,15 @@ TABLE = [*IMAGES, *INPUTS, *MODELS, *DATA_SETS, *TRAININGS, *SCORES, *COMMANDS]
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
-    """Every row has a folder of its own, is run with one thread, and leaves the signals as they were."""
+    """Every row has a folder of its own, and is run with one thread."""
     import torch
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    before, threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield tmp_path
     torch.set_num_threads(threads)
-    signal.signal(signal.SIGTERM, before)
     while HELD:
         os.close(HELD.pop())
 
@@ -931,6 +1046,7 @@ def test_bad_input_gets_its_exit_code_and_one_sentence_and_leaves_nothing_behind
         assert re.fullmatch(row.says, out.strip(), re.DOTALL), out
         assert err == ""
     else:
-        assert out == ""
+        messages = re.findall("^(?:segue|Error): ", err, re.MULTILINE)
+        assert (out, len(messages)) == ("", 1)
         assert re.fullmatch(row.says, err.removeprefix("segue: ").rstrip("\n") + "\n" * err.startswith("Usage")), err
     assert snapshot(tmp_path) == before

@@ -95,18 +95,20 @@ def test_no_part_of_the_loss_looks_at_ignored_pixels():
     target[target == 3] = 2  # three classes and one map
     total_loss(logits, target, weights, maps, config).backward()
     ignored = (target == IGNORE).unsqueeze(1).expand_as(logits)
+    assert logits.grad is not None
     assert ignored.any()
     assert (logits.grad[ignored] == 0).all()
     assert (logits.grad[~ignored] != 0).any()
 
 
 def test_patches_in_which_nothing_is_known_cost_0_and_move_nothing():
-    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
     nobody_knows = torch.full((2, 4, 4), IGNORE)
     loss = total_loss(logits, nobody_knows, torch.zeros(2, 4, 4), torch.rand(2, 1, 4, 4), LossConfig(dice=1.0))
     loss.backward()
     assert loss.item() == 0
-    assert (logits.grad == 0).all()
+    assert logits.grad is not None
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
 def test_the_total_is_the_sum_of_its_parts_times_their_factors():

@@ -59,7 +59,7 @@ def test_no_public_name_is_that_of_a_module():
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'segue' has no attribute 'fitt'"):
-        _ = segue.fitt  # type: ignore[attr-defined]
+        _ = segue.fitt
 
 
 @pytest.mark.parametrize("name", segue.__all__)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from segue.errors import CannotCreateError, StorageError
-from segue.io.files import TEMPORARY_MARK, remove_leftovers, whole_file, write_whole
+from segue.io.files import TEMPORARY_MARK, folder_if_used, remove_leftovers, whole_file, write_whole
 
 
 def names(folder):
@@ -68,3 +68,59 @@ def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_stay(t
     mine.touch()
     assert remove_leftovers(tmp_path) == [old]
     assert names(tmp_path) == [mine.name]
+
+
+def test_only_the_leftovers_of_one_file_are_removed_if_one_is_named(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True)
+    mine = tmp_path / f"{TEMPORARY_MARK}{int(dead.stdout)}-a.tif"
+    other = tmp_path / f"{TEMPORARY_MARK}{int(dead.stdout)}-b.tif"
+    mine.touch()
+    other.touch()
+    assert remove_leftovers(tmp_path, of="a.tif") == [mine]
+    assert names(tmp_path) == [other.name]
+    assert remove_leftovers(tmp_path / "nowhere") == []
+
+
+def fill_and_fail(folder, *, write):
+    with folder_if_used(folder):
+        if write:
+            write_whole(folder / "a", b"1")
+        raise ZeroDivisionError
+
+
+def test_a_folder_that_stays_empty_is_gone_again_with_the_ones_made_for_it(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        fill_and_fail(tmp_path / "new" / "deep" / "out", write=False)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_was_used_stays_even_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        fill_and_fail(tmp_path / "new" / "out", write=True)
+    assert names(tmp_path / "new" / "out") == ["a"]
+
+
+def test_an_empty_folder_that_was_there_before_stays(tmp_path):
+    (tmp_path / "old").mkdir()
+    with pytest.raises(ZeroDivisionError):
+        fill_and_fail(tmp_path / "old" / "out", write=False)
+    assert names(tmp_path) == ["old"]
+    assert names(tmp_path / "old") == []
+
+
+def test_folders_made_on_the_way_to_one_that_cannot_be_made_are_gone_again(tmp_path):
+    with pytest.raises(CannotCreateError, match="cannot be created"), folder_if_used(tmp_path / "a" / ("x" * 300)):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_the_flush_of_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "full")
+
+    write_whole(tmp_path / "a", b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"a: No space left on device, [0-9,]+ bytes are free there; make room"):
+        write_whole(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert names(tmp_path) == ["a"]

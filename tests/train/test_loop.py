@@ -10,7 +10,7 @@ from segue.train.batches import Batch
 from segue.train.loop import Observer, load_average, train
 from segue.train.schedule import StepPace, TimePace
 from segue.train.settings import TrainConfig
-from segue.train.state import load_state, save_state
+from segue.train.state import Record, load_state, save_state
 
 CONFIG = isotropic_config(
     spatial_axes=2, depth=1, width=4, outputs=2, padding="same", normalization="batch", dropout=0.2
@@ -115,7 +115,9 @@ def test_at_a_rate_of_0_no_weight_moves():
 def test_a_loss_that_is_not_finite_stops_the_training_and_leaves_the_last_state(tmp_path):
     path = tmp_path / "state.safetensors"
     config = TrainConfig(save_every=1e-9)
-    with pytest.raises(TrainingError, match="the loss became nan at step 3; lower the learning rate .now .*segue check"):
+    with pytest.raises(
+        TrainingError, match=r"the loss became nan at step 3; lower the learning rate \(now .*segue check"
+    ):
         run(6, batches=Disc(wild_at=3), state_path=path, config=config)
     state, _ = run(3)
     assert load_state(state, path, identity={})
@@ -146,16 +148,21 @@ def test_without_scores_the_newest_average_is_the_best():
 
 
 def test_validations_are_evenly_spaced_and_the_last_one_is_at_the_end():
-    told = []
+    told: list[Record] = []
     config = TrainConfig(validations=4)
-    run(40, validate=lambda network: {"score": 1.0, "dice": 0.5}, config=config, observer=Observer(on_validation=told.append))
+    run(
+        40,
+        validate=lambda network: {"score": 1.0, "dice": 0.5},
+        config=config,
+        observer=Observer(on_validation=told.append),
+    )
     assert [record["step"] for record in told] == [10, 20, 30, 40]
     assert [record["progress"] for record in told] == [0.25, 0.5, 0.75, 1.0]
     assert {record["dice"] for record in told} == {0.5}
 
 
 def test_a_training_of_one_step_is_validated_once():
-    told = []
+    told: list[Record] = []
     run(1, observer=Observer(on_validation=told.append))
     assert len(told) == 1
 
@@ -237,14 +244,19 @@ def test_the_random_numbers_of_the_caller_do_not_reach_the_training():
 
 def test_a_budget_that_is_over_trains_no_step_and_validates_once():
     now = 5.0
-    judged = []
+    judged: list[UNet] = []
+
+    def validate(network):
+        judged.append(network)
+        return {}
+
     state, complete = train(
         fresh(),
         Disc(),
         pace=TimePace(end=now, reserve=1.0, clock=lambda: now),
         config=TrainConfig(),
         loss=LossConfig(),
-        validate=lambda network: judged.append(network) or {},
+        validate=validate,
     )
     assert complete
     assert state.step == 0

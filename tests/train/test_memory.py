@@ -1,7 +1,6 @@
 import subprocess
 import sys
 
-from segue.train import memory
 from segue.train.memory import keep_freed_memory
 
 PROGRAM = """
@@ -17,7 +16,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def test_the_answer_says_whether_the_system_understood(monkeypatch):
-    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_freed_memory() is False
 
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -304,7 +303,8 @@ from segue.model.unet import UNet, isotropic_config
 from segue.train.state import TrainState, save_state
 
 network = UNet(isotropic_config(spatial_axes=2, depth=2, width=16, widest=64))
-state = TrainState(network=network, average=dict(network.state_dict()), optimizer=torch.optim.AdamW(network.parameters()))
+optimizer = torch.optim.AdamW(network.parameters())
+state = TrainState(network=network, average=dict(network.state_dict()), optimizer=optimizer)
 while True:
     state.step += 1
     save_state(state, Path(sys.argv[1]), identity={})

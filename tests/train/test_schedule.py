@@ -80,7 +80,7 @@ def test_a_pace_of_steps_takes_exactly_so_many_steps(steps):
 
 
 def run(pace, clock, step_seconds, *, validations=0, validation_seconds=lambda number: 0.0):
-    """Train on a clock of our own; returns the progress before each step. A validation comes after the last step too."""
+    """Train on a clock of our own, with a validation after the last step; returns the progress before each step."""
     progress, done, step = [], 0, 0
 
     def validate():

@@ -3,13 +3,15 @@ import torch
 
 from segue.errors import ModelFileError, UsageError
 from segue.model.unet import UNet, initialize, isotropic_config
+from segue.train.loop import memory_format_of
 from segue.train.state import TrainState, load_state, save_state
 
 
-def fresh(axes=2, seed=0, width=2):
-    network = UNet(isotropic_config(spatial_axes=axes, depth=1, width=width, padding="same", normalization="batch"))
+def fresh(axes=2, seed=0):
+    sizes = {"spatial_axes": axes, "depth": 1, "width": 2, "padding": "same", "normalization": "batch"}
+    network = UNet(isotropic_config(**sizes, dropout=0.0))
     initialize(network, generator=torch.Generator().manual_seed(seed))
-    network.to(memory_format=torch.channels_last if axes == 2 else torch.channels_last_3d)
+    network.to(memory_format=memory_format_of(network))  # type: ignore[call-overload]
     average = {name: tensor.clone() + 1 for name, tensor in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
     return TrainState(network=network, average=average, optimizer=optimizer)
@@ -111,7 +113,7 @@ def test_two_damaged_states_are_an_error_and_not_a_new_beginning(tmp_path):
     path = twice_saved(tmp_path)
     for file in tmp_path.iterdir():
         flip_a_bit(file)
-    with pytest.raises(ModelFileError, match=r"state\.safetensors: .*damaged"):
+    with pytest.raises(ModelFileError, match=r"state\.safetensors: neither .* nor the one before it .*damaged"):
         load_state(fresh(), path, identity={})
 
 

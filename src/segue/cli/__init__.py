@@ -4,14 +4,15 @@ The commands import the pipeline inside their functions: it brings torch, and `s
 is the one place where our own modules are imported late.
 """
 
-import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
 
 import typer
-from typer.exceptions import Abort, Exit, TyperException
+from typer.exceptions import Exit, TyperException
 
 from segue.cli.check import check
 from segue.cli.console import fail
@@ -51,12 +52,27 @@ def _root(
     """Options of segue itself."""
 
 
-class Terminated(BaseException):
-    """SIGTERM: unwinds the stack so that temporary files are removed."""
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
-def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated
+class Stopped(BaseException):
+    """SIGINT or SIGTERM: unwinds the stack so that temporary files are removed."""
+
+    def __init__(self, number: int) -> None:
+        self.number = signal.Signals(number)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,9 +82,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (see `segue.errors` and docs/reference/command-line.md)."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
     try:
-        code = app(args=arguments, prog_name="segue", standalone_mode=False)
+        with _stopped_by_signals():
+            code = app(args=arguments, prog_name="segue", standalone_mode=False)
     except Exit as stop:
         return stop.exit_code
     except TyperException as error:
@@ -80,13 +96,12 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except SegueError as error:
         return fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, Abort):
-        return fail("interrupted", 130)
-    except Terminated:
-        return fail("terminated", 143)
-    except BrokenPipeError:
-        # Whoever read our output has gone: be quiet, also when Python flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Stopped as stop:
+        return fail(SIGNALS[stop.number], 128 + stop.number)
+    except SystemExit as stop:
+        # Typer leaves like this if whoever read our output has gone, and keeps Python quiet when it flushes at its end.
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
         return 0
     except MemoryError:
         return fail("there is not enough memory; use smaller images, patches or tiles (--tile, --max-memory)", 1)

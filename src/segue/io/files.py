@@ -64,8 +64,8 @@ def folder_if_used(path: Path) -> Iterator[None]:
         make_folder(path)
         yield
     finally:
-        with suppress(OSError):  # the first that is not empty ends it
-            for folder in new:
+        for folder in new:
+            with suppress(OSError):  # it was not made, or it is not empty
                 folder.rmdir()
 
 
@@ -78,13 +78,14 @@ def naming(path: Path) -> Iterator[None]:
         raise _as_segue_error(error, path) from error
 
 
-def remove_leftovers(folder: Path) -> list[Path]:
+def remove_leftovers(folder: Path, *, of: str = "*") -> list[Path]:
     """Remove the temporary files that killed processes left in `folder`; returns what was removed.
 
-    A temporary file of a process that still runs is left alone.
+    `of` is the name of the file that they were to become, or a pattern of it. A temporary file of a process that
+    still runs is left alone.
     """
     removed = []
-    for path in sorted(folder.glob(f"{TEMPORARY_MARK}*")):
+    for path in sorted(folder.glob(f"{TEMPORARY_MARK}*-{of}")):
         owner = path.name.removeprefix(TEMPORARY_MARK).split("-", 1)[0]
         if owner.isdigit() and not _is_running(int(owner)):
             path.unlink(missing_ok=True)

@@ -29,7 +29,7 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], header: Mappi
     from safetensors.numpy import save
 
     text = json.dumps({"header": header, "sha256": NO_DIGITS}, sort_keys=True, allow_nan=False)
-    arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    arrays = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     blank = save(arrays, metadata={"segue": text})
     place = _place_of_digits(blank)
     assert place is not None
@@ -60,7 +60,7 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         metadata = json.loads(data[8 : 8 + length])["__metadata__"]
         header = json.loads(metadata["segue"])["header"]
         tensors = load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{path}: the file cannot be understood ({error}); copy it again") from error
     if not isinstance(header, dict):
         raise ModelFileError(f"{path}: the header is not an object; this file was not written by Segue")

@@ -8,10 +8,11 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from segue.errors import BusyError, CannotCreateError
-from segue.io.files import folder_if_used, naming
+from segue.io.files import folder_if_used, naming, remove_leftovers
 
 STATE_NAME = "state.safetensors"
 
@@ -31,6 +32,7 @@ def run_folder(model: Path) -> Iterator[Path]:
         raise CannotCreateError(f"{model}: there is a folder of that name; choose another name for the model")
     folder = run_folder_of(model)
     with folder_if_used(folder), _locked(folder / "lock"):
+        remove_leftovers(model.parent, of=escape(model.name))
         yield folder
 
 

@@ -134,13 +134,19 @@ def _score(truth: Labels, predicted: Path, kind: ScoreKind, *, name: str) -> Ima
 
 
 def _cell_probability(path: Path, truth: Labels) -> NDArray[np.float32] | NDArray[np.int64]:
-    """Probability of the inside of a cell from a probability file, or the classes themselves from a class file."""
+    """Probability of the inside of a cell from a file of the probabilities of all classes, or of the cell alone.
+
+    From a file of whole numbers the classes themselves.
+    """
     image = read_image(path)
     if image.shape != truth.shape:
         raise LabelError(f"{path}: its shape is {image.shape}, but that of its truth {truth.name} is {truth.shape}")
     if image.channels == len(truth.classes) > 1:
         probability: NDArray[np.float32] = np.float32(1) - image.pixels[membrane_class(truth)]
         return probability
+    if image.channels == 1 and (image.pixels % 1 != 0).any():
+        alone: NDArray[np.float32] = image.pixels[0]
+        return alone
     return read_mask(path).values
 
 

@@ -41,7 +41,7 @@ class PredictConfig:
     def __post_init__(self) -> None:
         if self.tile is not None and self.tile < 1:
             raise UsageError(f"a tile has at least 1 px, not {self.tile}")
-        if self.memory < 1 << 20:
+        if self.memory < 10**6:
             raise UsageError(f"the memory for a tile is at least 1 MB, not {self.memory:,} bytes")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise UsageError(f'precision is "auto", "fp32" or "bf16", not "{self.precision}"')

@@ -74,8 +74,9 @@ def plan_spans(length: int, *, geometry: AxisGeometry, tile: int | None, context
 
 def _valid_spans(length: int, geometry: AxisGeometry, tile: int | None) -> list[Span]:
     margin = geometry.margin
-    if tile is None or tile >= length + 2 * margin:
-        size = geometry.legal_size(length + 2 * margin)
+    whole = geometry.legal_size(length + 2 * margin)
+    if tile is None or tile >= whole:
+        size = whole
     else:
         found = geometry.legal_size_below(tile)
         if found is None or (found - 2 * margin) // geometry.stride < 1:

@@ -4,6 +4,7 @@ A run with a number of steps is repeatable to the bit on one machine with one nu
 each step depends on the state before it and on (seed, step) alone.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -164,10 +165,10 @@ def _validate(state: TrainState, progress: float, validate: Validate, pace: Pace
     state.seconds += seconds
     state.validations += 1
     score = scores.get("score", float("nan"))
-    # Without a validation set, or where its score says nothing, the newest average is the best one known.
-    if not score < state.best_score:
+    # Without a validation set, or while its score says nothing, the newest average is the best one known.
+    if score >= state.best_score or (math.isnan(score) and state.best_score == -math.inf):
         state.best = {name: tensor.clone() for name, tensor in state.average.items()}
-        state.best_score = score if score == score else state.best_score
+        state.best_score = -math.inf if math.isnan(score) else score
     record = {"step": float(state.step), "progress": progress, "seconds": state.seconds, **scores}
     state.history.append({key: value for key, value in record.items() if value == value})
     observer.on_validation(record)

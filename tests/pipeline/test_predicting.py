@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pytest
+
+from segue.arrays import Image, Space
+from segue.errors import ImageError, MissingInputError, TileError, UsageError
+from segue.io.images import read_image, write_image
+from segue.io.labels import read_mask
+from segue.objects.decode import DecodeConfig
+from segue.pipeline.predicting import OutputConfig, PredictObserver, predict_files
+from segue.predict.infer import PredictConfig
+
+
+@pytest.fixture
+def inputs(tmp_path, cells):
+    """Two images of cells, b, of other sizes, and a file that is no image."""
+    folder = tmp_path / "in"
+    for name, part in (("a", np.s_[:, :40, :50]), ("b.c", np.s_[:, 10:11, 10:11])):
+        image = read_image(cells / "images" / "cell-00.tif")
+        space = Space(pixel_size=(0.5, 0.25), unit="micrometer")
+        write_image(folder / f"{name}.tif", Image(pixels=image.pixels[part], space=space))
+    return folder
+
+
+@pytest.mark.parametrize("way", ["folder", "glob", "files", "text"])
+def test_a_folder_a_glob_and_files_name_the_same_inputs(cell_model, inputs, tmp_path, way):
+    wanted = {
+        "folder": [inputs],
+        "glob": [inputs / "*.tif"],
+        "files": [inputs / "a.tif", inputs / "b.c.tif"],
+        "text": [str(inputs)],
+    }[way]
+    outcomes = predict_files(cell_model, wanted, tmp_path / "out")
+    assert [outcome.source.name for outcome in outcomes] == ["a.tif", "b.c.tif"]
+    assert [outcome.target for outcome in outcomes] == [tmp_path / "out" / "a.tif", tmp_path / "out" / "b.c.tif"]
+    assert not any(outcome.error for outcome in outcomes)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.c.tif"]
+
+
+def test_what_is_written_is_what_the_model_says(cell_model, inputs, tmp_path):
+    image = read_image(inputs / "a.tif")
+    for kind in ("classes", "probabilities", "objects"):
+        predict_files(cell_model, [inputs / "a.tif"], tmp_path / kind, output=OutputConfig(kind=kind))
+    assert (read_mask(tmp_path / "classes" / "a.tif").values == cell_model.labels(image).ids).all()
+    assert (read_mask(tmp_path / "objects" / "a.tif").values == cell_model.objects(image)).all()
+    written = read_image(tmp_path / "probabilities" / "a.tif")
+    assert (written.pixels == cell_model.answer(image).probabilities).all()
+    assert written.space.pixel_size == pytest.approx((0.5, 0.25))
+
+
+def test_objects_are_counted_and_only_objects(cell_model, inputs, tmp_path):
+    first, second = predict_files(cell_model, [inputs], tmp_path / "out", output=OutputConfig(kind="objects"))
+    assert first.objects == cell_model.objects(read_image(inputs / "a.tif")).max()
+    assert second.objects in (0, 1)  # a single pixel
+    assert {outcome.objects for outcome in predict_files(cell_model, [inputs], tmp_path / "other")} == {None}
+
+
+def test_a_table_and_outlines_stand_beside_the_objects(cell_model, inputs, tmp_path):
+    decoding = DecodeConfig(foreground_threshold=0.0)  # everything is one object
+    output = OutputConfig(kind="objects", decoding=decoding, table=True, outlines=True)
+    (outcome,) = predict_files(cell_model, [inputs / "a.tif"], tmp_path / "out", output=output)
+    assert outcome.objects
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.csv", "a.geojson", "a.tif"]
+    assert len((tmp_path / "out" / "a.csv").read_text().splitlines()) == 1 + outcome.objects
+    features = json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]
+    assert len(features) == outcome.objects
+    assert "cell" in json.dumps(features[0])
+
+
+def test_one_bad_image_does_not_stop_the_others(cell_model, inputs, tmp_path):
+    (inputs / "aa.tif").write_bytes(b"no image")
+    write_image(inputs / "volume.tif", Image(pixels=np.zeros((1, 3, 20, 20), np.float32)))
+    told = []
+    observer = PredictObserver(on_image=lambda outcome, done, total: told.append((outcome.source.name, done, total)))
+    outcomes = predict_files(cell_model, [inputs], tmp_path / "out", observer=observer)
+    assert told == [("a.tif", 1, 4), ("aa.tif", 2, 4), ("b.c.tif", 3, 4), ("volume.tif", 4, 4)]
+    assert [outcome.error is None for outcome in outcomes] == [True, False, True, False]
+    assert isinstance(outcomes[1].error, ImageError)
+    assert "aa.tif" in str(outcomes[1].error)
+    assert "3 spatial axes" in str(outcomes[3].error)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.c.tif"]
+
+
+def test_if_nothing_could_be_written_no_folder_is_left(cell_model, tmp_path):
+    (tmp_path / "bad.tif").write_bytes(b"no image")
+    (outcome,) = predict_files(cell_model, [tmp_path / "bad.tif"], tmp_path / "out")
+    assert outcome.error is not None
+    assert not (tmp_path / "out").exists()
+
+
+def test_larger_images_than_allowed_are_refused(cell_model, inputs, tmp_path):
+    first, second = predict_files(cell_model, [inputs], tmp_path / "out", output=OutputConfig(max_pixels=1999))
+    assert "2,000" in str(first.error)
+    assert second.error is None
+
+
+def test_tiles_are_reported_and_change_nothing(cell_model, cells, tmp_path):
+    told = []
+    source = cells / "images" / "cell-01.tif"
+    output = OutputConfig(kind="probabilities")
+    tiles = PredictConfig(tile=40, precision="fp32")
+    observer = PredictObserver(on_tile=lambda done, total: told.append((done, total)))
+    predict_files(cell_model, [source], tmp_path / "tiles", output=output, config=tiles, observer=observer)
+    predict_files(cell_model, [source], tmp_path / "whole", output=output, config=PredictConfig(precision="fp32"))
+    assert len(told) > 1
+    assert told[-1] == (len(told), len(told))
+    parts, whole = (read_image(tmp_path / way / "cell-01.tif").pixels for way in ("tiles", "whole"))
+    assert np.abs(parts - whole).max() <= 1e-5
+
+
+def test_a_tile_that_keeps_nothing_is_a_mistake_of_the_user_and_not_of_an_image(cell_model, inputs, tmp_path):
+    with pytest.raises(TileError, match="tile"):
+        predict_files(cell_model, [inputs], tmp_path / "out", config=PredictConfig(tile=2))
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_inputs_with_one_answer_are_refused_before_anything_is_written(cell_model, inputs, tmp_path):
+    write_image(tmp_path / "other" / "a.tif", Image(pixels=np.zeros((1, 20, 20), np.float32)))
+    with pytest.raises(UsageError, match=r"in/a\.tif and .*other/a\.tif would both be answered with .*two folders"):
+        predict_files(cell_model, [inputs, tmp_path / "other"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_is_never_overwritten_by_its_answer(cell_model, inputs):
+    before = (inputs / "a.tif").read_bytes()
+    with pytest.raises(UsageError, match="would be overwritten by its own answer; give another folder"):
+        predict_files(cell_model, [inputs], inputs)
+    assert (inputs / "a.tif").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["nowhere", "*.nothing"])
+def test_an_input_that_names_nothing_is_missing(cell_model, tmp_path, name):
+    with pytest.raises(MissingInputError, match=name.replace("*", r"\*")):
+        predict_files(cell_model, [tmp_path / name], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"kind": "masks"}, '"classes", "probabilities" or "objects", not "masks"'),
+        ({"table": True}, "ask for objects instead of classes"),
+        ({"kind": "probabilities", "outlines": True}, "ask for objects instead of probabilities"),
+    ],
+)
+def test_outputs_that_do_not_exist_are_refused(wishes, message):
+    with pytest.raises(UsageError, match=message):
+        OutputConfig(**wishes)

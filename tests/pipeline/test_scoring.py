@@ -1,0 +1,165 @@
+import json
+
+import numpy as np
+import pytest
+
+from segue.arrays import Image, Labels, Probabilities, Space
+from segue.errors import DatasetError, LabelError, MissingInputError, UsageError
+from segue.evaluate.membranes import score_membranes
+from segue.io.images import write_image, write_labels, write_probabilities
+from segue.io.labels import read_mask
+from segue.pipeline.scoring import evaluate_files, find_truths, table_of
+
+FLAT = Space()
+
+
+def write(path, ids):
+    write_labels(path, np.asarray(ids, np.int32), space=FLAT)
+
+
+def copy_masks(data, out, *, leave_out=()):
+    out.mkdir(parents=True)
+    for mask in sorted((data / "masks").iterdir()):
+        if mask.stem not in leave_out:
+            (out / mask.name).write_bytes(mask.read_bytes())
+    return out
+
+
+def means(summary):
+    return {name: entry["mean"] for name, entry in summary["metrics"].items()}
+
+
+@pytest.mark.parametrize("truth", ["data set", "folder of masks", "one mask"])
+def test_the_truth_compared_with_itself_is_perfect(cells, tmp_path, truth):
+    predicted = copy_masks(cells, tmp_path / "out")
+    path = {"data set": cells, "folder of masks": cells / "masks", "one mask": cells / "masks" / "cell-03.tif"}[truth]
+    summary = evaluate_files(path, predicted if truth != "one mask" else predicted / "cell-03.tif", kind="objects")
+    assert summary["images"] == (1 if truth == "one mask" else 8)
+    assert summary["kind"] == "objects"
+    assert summary["missing"] == []
+    assert means(summary)["average_precision_50_95"] == 1
+    assert means(summary)["count_error"] == 0
+
+
+def test_a_folder_of_masks_means_what_its_data_set_says(membranes, cells):
+    # classes = ["membrane", "cell"], although the pixels look like background and foreground
+    truths, kind = find_truths(membranes / "masks")
+    assert kind == "classes"
+    assert truths[0].read().classes == ("membrane", "cell")
+    assert [one.name for one in truths] == [f"membrane-{number:02d}" for number in range(7)]
+    assert find_truths(cells / "masks")[1] == find_truths(cells)[1] == "objects"
+
+
+def test_masks_on_their_own_are_understood_from_their_values(tmp_path):
+    write(tmp_path / "alone" / "a.tif", [[0, 1], [0, 3]])
+    truths, kind = find_truths(tmp_path / "alone" / "a.tif")
+    assert len(truths) == 1
+    assert kind in ("classes", "objects")
+    assert (truths[0].read().ids > 0).tolist() == [[False, True], [False, True]]
+
+
+def test_the_dice_of_one_file_by_hand(tmp_path):
+    write(tmp_path / "truth.tif", [[0, 0, 1, 1]])
+    write(tmp_path / "found.tif", [[0, 1, 1, 1]])
+    summary = evaluate_files(tmp_path / "truth.tif", tmp_path / "found.tif", kind="classes")
+    # background 2 x 1 / (2 + 1), foreground 2 x 2 / (2 + 3)
+    assert means(summary)["dice/background"] == pytest.approx(2 / 3)
+    assert means(summary)["dice/foreground"] == pytest.approx(4 / 5)
+    assert means(summary)["pixel_error"] == pytest.approx(1 / 4)
+    assert [row["name"] for row in summary["per_image"]] == ["truth"]
+
+
+def test_missing_predictions_are_listed_and_the_rest_is_scored(cells, tmp_path):
+    predicted = copy_masks(cells, tmp_path / "out", leave_out=("cell-02", "cell-05"))
+    told = []
+    summary = evaluate_files(cells, predicted, on_image=lambda done, total: told.append((done, total)))
+    assert summary["missing"] == ["cell-02", "cell-05"]
+    assert summary["images"] == 6
+    assert told == [(number, 6) for number in range(1, 7)]
+
+
+def test_the_summary_is_plain_data(cells, tmp_path):
+    summary = evaluate_files(cells, copy_masks(cells, tmp_path / "out"))
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def membrane_truth(membranes, name="membrane-00"):
+    ids = read_mask(membranes / "masks" / f"{name}.tif").values.astype(np.int32)
+    return Labels(ids=ids, kind="classes", classes=("membrane", "cell"))
+
+
+def blurred(truth):
+    """Probabilities of membrane and cell with mistakes, in single precision."""
+    noise = np.random.default_rng(0).uniform(0, 0.7, truth.shape).astype(np.float32)
+    cell = np.where(truth.ids == 1, 1 - noise, noise).astype(np.float32)
+    return np.stack([1 - cell, cell])
+
+
+def write_classes_of_other_order(folder, truth):
+    """The same data set, but with the classes the other way round: background and membrane."""
+    write(folder / "masks" / "membrane-00.tif", 1 - truth.ids)
+    write_image(folder / "images" / "membrane-00.tif", Image(pixels=np.zeros((1, *truth.shape), np.float32)))
+    (folder / "dataset.toml").write_text('labels = "classes"\nclasses = ["background", "membrane"]\n')
+    return folder
+
+
+def test_membranes_are_scored_from_probabilities_whatever_the_order_of_the_classes(membranes, tmp_path):
+    truth = membrane_truth(membranes)
+    values = blurred(truth)
+    expected = score_membranes(truth, values[1]).metrics()
+    assert 0 < expected["v_rand"] < 1
+    for order, data in ((1, membranes), (-1, write_classes_of_other_order(tmp_path / "data", truth))):
+        out = tmp_path / f"out{order}"
+        names = ("membrane", "cell")[::order]
+        write_probabilities(out / "membrane-00.tif", Probabilities(values=values[::order].copy(), classes=names))
+        found = means(evaluate_files(data, out, kind="membranes"))
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_membranes_are_scored_from_classes(membranes, tmp_path):
+    truth = membrane_truth(membranes)
+    found = (blurred(truth)[1] > 0.4).astype(np.int32)
+    write(tmp_path / "membrane-00.tif", found)
+    summary = evaluate_files(membranes, tmp_path, kind="membranes")
+    assert means(summary) == pytest.approx(score_membranes(truth, found).metrics())
+
+
+def test_membranes_are_scored_from_the_probability_of_cells_alone(membranes, tmp_path):
+    truth = membrane_truth(membranes)
+    cell = blurred(truth)[1]
+    write_image(tmp_path / "membrane-00.tif", Image(pixels=cell[None]))
+    summary = evaluate_files(membranes, tmp_path, kind="membranes")
+    assert means(summary) == pytest.approx(score_membranes(truth, cell).metrics(), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["classes", "objects", "membranes"])
+def test_a_prediction_of_another_shape_is_refused_with_both_shapes(tmp_path, kind):
+    write(tmp_path / "truth.tif", np.eye(6))
+    write(tmp_path / "found.tif", np.eye(5))
+    with pytest.raises(LabelError, match=r"found\.tif: its shape is \(5, 5\), but that of its truth .* is \(6, 6\)"):
+        evaluate_files(tmp_path / "truth.tif", tmp_path / "found.tif", kind=kind)
+
+
+def test_predictions_of_other_images_are_refused(cells, tmp_path):
+    write(tmp_path / "x.tif", np.eye(64))
+    write(tmp_path / "y.tif", np.eye(64))
+    with pytest.raises(DatasetError, match=r"no file has the name of one in .* \(for example cell-00\)"):
+        evaluate_files(cells, tmp_path)
+
+
+@pytest.mark.parametrize("side", ["truth", "predicted"])
+def test_what_is_not_there_is_missing(cells, tmp_path, side):
+    paths = {"truth": cells, "predicted": cells / "masks"} | {side: tmp_path / "nowhere"}
+    with pytest.raises(MissingInputError, match="nowhere"):
+        evaluate_files(**paths)
+
+
+def test_scores_of_something_else_are_refused(cells):
+    with pytest.raises(UsageError, match='"classes", "objects" or "membranes", not "tracks"'):
+        evaluate_files(cells, cells / "masks", kind="tracks")  # type: ignore[arg-type]
+
+
+def test_a_table_shows_numbers_and_what_there_is_no_number_for():
+    interval = {"mean": 0.12341, "low": 0.1, "high": 0.25}
+    summary = {"metrics": {"a": interval, "b": {"mean": None, "low": None, "high": None}}}
+    assert table_of(summary, ["b", "a"]) == [("b", "-", "-"), ("a", "0.1234", "0.1000 to 0.2500")]

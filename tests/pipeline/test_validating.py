@@ -1,0 +1,148 @@
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from segue.arrays import IGNORE, Labels
+from segue.evaluate.objects import score_objects
+from segue.model.unet import UNet, isotropic_config
+from segue.pipeline import validating
+from segue.pipeline.validating import SCORE_NAMES, Validator, spread
+from segue.predict.infer import PredictConfig, predict
+from segue.train.examples import Judged
+
+
+def copier(outputs):
+    """A network that answers with the image: pixels > 0 are class 1, and the map is high where the pixels are."""
+    network = UNet(
+        isotropic_config(
+            spatial_axes=2, depth=0, width=2, outputs=outputs, padding="same", normalization="none", dropout=0.0
+        )
+    )
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        first, second = (module.weight for module in network.bottom if isinstance(module, torch.nn.Conv2d))
+        head = network.get_parameter("head.weight")
+        first[0, 0, 1, 1], first[1, 0, 1, 1] = 1, -1  # what is above 0, what is below
+        second[0, 0, 1, 1], second[1, 1, 1, 1] = 1, 1
+        head[1, :, 0, 0] = torch.tensor([10.0, -10.0])
+        if outputs > 2:
+            head[2, :, 0, 0] = torch.tensor([10.0, -10.0])
+    return network
+
+
+def judged(name, ids, *, kind, seen=None):
+    """An image that shows the objects of `seen`, and the truth `ids`."""
+    ids = np.asarray(ids, np.int32)
+    shown = np.where((ids if seen is None else np.asarray(seen)) > 0, 1, -1).astype(np.float32)
+    return Judged(name, shown[None], Labels(ids=ids, kind=kind, classes=("background", "cell"), name=name))
+
+
+def validator_of(*images):
+    return Validator(images, ("background", "cell"), PredictConfig(context=0, precision="fp32"))
+
+
+TWO = np.zeros((24, 32), np.int32)
+TWO[3:9, 3:9], TWO[13:20, 18:28] = 1, 2
+HALF = np.where(TWO == 1, 1, 0)
+
+
+@pytest.mark.parametrize("kind", ["classes", "objects"])
+def test_a_network_that_finds_everything_scores_1(kind):
+    ids = TWO if kind == "objects" else (TWO > 0)
+    validator = validator_of(judged("a", ids, kind=kind), judged("b", ids, kind=kind))
+    network = copier(3 if kind == "objects" else 2)
+    quick = validator.quick(network)
+    assert quick["score"] == quick[SCORE_NAMES[kind]] == 1
+    summary, decoding = validator.final(network)
+    assert summary["images"] == 2
+    assert summary["left_out"] == 0
+    assert summary["metrics"]["dice" if kind == "classes" else "average_precision"]["mean"] == 1
+    assert bool(decoding) or kind == "classes"
+
+
+def test_a_network_that_finds_one_of_two_objects_scores_one_half():
+    validator = validator_of(judged("a", TWO, kind="objects", seen=HALF))
+    assert validator.quick(copier(3))["score"] == 0.5
+    summary, _ = validator.final(copier(3))
+    assert summary["metrics"]["average_precision"]["mean"] == 0.5
+
+
+def test_what_lies_where_nobody_annotated_is_no_mistake():
+    ids = np.where(TWO == 2, IGNORE, TWO)  # the second object is shown, but nobody said whether it is one
+    validator = validator_of(judged("a", ids, kind="objects", seen=TWO))
+    assert validator.quick(copier(3))["score"] == 1
+    summary, _ = validator.final(copier(3))
+    assert summary["metrics"]["average_precision"]["mean"] == 1
+
+
+def test_the_tuned_decoding_is_the_one_that_is_scored():
+    # A speck of one pixel is shown besides the objects; a decoding that drops it scores better.
+    seen = TWO.copy()
+    seen[0, 31] = 9
+    validator = validator_of(judged("a", TWO, kind="objects", seen=seen))
+    assert validator.quick(copier(3))["score"] < 1
+    summary, decoding = validator.final(copier(3))
+    assert decoding["smallest_object"] > 1
+    assert summary["metrics"]["average_precision"]["mean"] == 1
+    assert score_objects(TWO, seen).average_precision == pytest.approx(2 / 3)
+
+
+def test_without_images_there_is_nothing_to_say():
+    validator = validator_of()
+    assert validator.quick(copier(2)) == {}
+    assert validator.final(copier(2)) == ({}, {})
+
+
+def test_without_an_object_anywhere_there_is_no_score_and_no_failure():
+    empty = np.zeros((16, 16))
+    validator = validator_of(judged("a", empty, kind="objects"))
+    assert np.isnan(validator.quick(copier(3))["score"])
+    summary, _ = validator.final(copier(3))
+    assert summary["images"] == 1
+
+
+def test_images_that_do_not_fit_into_the_time_are_left_out_and_counted(monkeypatch):
+    now = 0.0
+
+    def slow_predict(network, pixels, **more):
+        nonlocal now
+        now += 10
+        return predict(network, pixels, **more)
+
+    monkeypatch.setattr(validating, "predict", slow_predict)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    validator = validator_of(*(judged(f"{number}", TWO > 0, kind="classes") for number in range(5)))
+    # After 0, 10 and 20 s another image of 10 s (and half of it for safety) is done within 35 s; after 30 s not.
+    summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - now)
+    assert (summary["images"], summary["left_out"]) == (3, 2)
+    now = 100.0
+    assert validator.final(copier(2), seconds_left=lambda: 35 - now) == ({}, {})
+
+
+def images_of(*sides):
+    return [judged(str(number), np.zeros((side, side)), kind="classes") for number, side in enumerate(sides)]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "names"),
+    [
+        (None, ["0", "1", "2", "3", "4", "5"]),
+        (600, ["0", "1", "2", "3", "4", "5"]),
+        (599, ["0", "1", "3", "4", "5"]),
+        (300, ["1", "3", "5"]),
+        (200, ["1", "4"]),
+        (100, ["3"]),
+        (1, ["3"]),
+    ],
+)
+def test_some_images_are_chosen_at_even_distances(pixels, names):
+    assert [one.name for one in spread(images_of(*[10] * 6), pixels=pixels)] == names
+
+
+def test_of_no_image_none_is_chosen():
+    assert spread([], pixels=None) == []
+    assert spread([], pixels=100) == []
+    assert len(spread(images_of(0), pixels=100)) == 1

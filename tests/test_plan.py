@@ -1,0 +1,262 @@
+from dataclasses import replace
+from math import prod
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segue.errors import TileError, UsageError
+from segue.fingerprint import Fingerprint
+from segue.model.geometry import axis_geometries
+from segue.model.unet import UNet
+from segue.plan import (
+    BATCH_PIXELS,
+    FEWEST_STEPS,
+    PATCH_PIXELS,
+    USUAL_WIDTH,
+    WIDTHS,
+    check_fits,
+    make_plan,
+    relative_spacing,
+)
+
+
+def fingerprint(shape, **changes):
+    """A data set of gray images of two classes, all of one shape, with a tenth of foreground."""
+    facts = {
+        "images": 12,
+        "spatial_axes": len(shape),
+        "channels": 1,
+        "colour": "gray",
+        "smallest_shape": shape,
+        "median_shape": shape,
+        "largest_shape": shape,
+        "shapes": 1,
+        "bits": 8,
+        "pixel_size": None,
+        "unit": "pixel",
+        "pixel_size_differs": False,
+        "intensities": (),
+        "kind": "classes",
+        "classes": ("background", "foreground"),
+        "class_frequencies": (0.9, 0.1),
+        "ignored": 0.0,
+        "objects": None,
+        "near_duplicates": (),
+    }
+    return Fingerprint(**facts | changes)
+
+
+COLOUR = {"channels": 3, "colour": "rgb"}
+OBJECTS = {"kind": "objects"}
+KINDS = {
+    "gray 512": fingerprint((512, 512)),
+    "dense cells": fingerprint((512, 512), class_frequencies=(0.2, 0.8)),
+    "RGB": fingerprint((512, 680), **COLOUR),
+    "gray and RGB mixed": fingerprint((256, 320), channels=3, colour="mixed"),
+    "nuclei": fingerprint((256, 256), **OBJECTS),
+    "stained nuclei": fingerprint((1000, 1000), **COLOUR, **OBJECTS),
+    "five channels, six classes": fingerprint(
+        (300, 400), channels=5, classes=tuple("abcdef"), class_frequencies=(0.5, 0.2, 0.1, 0.1, 0.1, 0.0)
+    ),
+    "small volumes": fingerprint((35, 50, 36), pixel_size=(1.0, 1.0, 1.0)),
+    "thick slices": fingerprint((20, 512, 512), pixel_size=(5.0, 1.0, 1.0)),
+    "thick slices, no size said": fingerprint((20, 512, 512)),
+    "volumes of objects": fingerprint((64, 256, 256), **OBJECTS),
+    "tiny images": fingerprint((16, 16)),
+    "tinier images": fingerprint((7, 5)),
+    "single pixels": fingerprint((1, 1)),
+    "one pixel thin": fingerprint((1, 512, 512)),
+    "a line of pixels": fingerprint((1, 4000)),
+    "a rod of voxels": fingerprint((1, 1, 3)),
+    "huge images": fingerprint((40_000, 60_000)),
+    "huge volumes": fingerprint((3_000, 4_000, 4_000), pixel_size=(0.5, 0.2, 0.2)),
+    "odd sizes": fingerprint((255, 257)),
+}
+
+
+def assert_the_network_takes_the_patch(plan):
+    with torch.device("meta"):
+        image = torch.empty(1, plan.network.channels, *plan.batches.patch)
+        answer = UNet(plan.network).eval()(image)
+    sizes = zip(axis_geometries(plan.network), plan.batches.patch, strict=True)
+    assert answer.shape == (1, plan.network.outputs, *(geometry.output_size(size) for geometry, size in sizes))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_plan_for_any_kind_of_data_can_be_trained(kind):
+    plan = make_plan(KINDS[kind])
+    assert_the_network_takes_the_patch(plan)
+    check_fits(plan, KINDS[kind])
+    axes = plan.network.spatial_axes
+    pixels = prod(plan.batches.patch)
+    assert pixels <= 1.5 * PATCH_PIXELS[axes]  # rounded up to what can be pooled
+    assert plan.batches.batch * pixels <= max(BATCH_PIXELS[axes], 2 * pixels)
+    assert plan.batches.batch >= 2  # batch normalisation needs company
+    assert {"patch", "network", "targets"} <= plan.reasons.keys()
+    assert all(plan.reasons.values())
+
+
+@given(
+    shape=st.lists(st.integers(1, 3000), min_size=2, max_size=3).map(tuple),
+    spacing=st.lists(st.sampled_from([0.1, 0.5, 1.0, 1.9, 2.0, 5.0, 40.0]), min_size=3, max_size=3),
+    said=st.booleans(),
+)
+def test_images_of_any_shape_and_spacing_have_a_plan(shape, spacing, said):
+    data = fingerprint(shape, pixel_size=tuple(spacing[: len(shape)]) if said else None)
+    plan = make_plan(data)
+    assert prod(plan.batches.patch) <= 1.5 * PATCH_PIXELS[len(shape)]
+    for length, size, geometry in zip(shape, plan.batches.patch, axis_geometries(plan.network), strict=True):
+        assert geometry.is_legal(size)
+        assert size < length + geometry.stride  # no larger than the image, but for pooling evenly
+
+
+def test_a_patch_is_the_whole_image_where_that_is_small_enough():
+    assert make_plan(KINDS["nuclei"]).batches.patch == (256, 256)
+    assert make_plan(fingerprint((35, 50, 36))).batches.patch == (40, 56, 40)  # the next multiples of 8
+
+
+def test_a_coarse_axis_is_not_pooled_before_the_others_are_as_coarse():
+    network = make_plan(KINDS["thick slices"]).network
+    # pixels of 5 x 1 x 1, then 5 x 2 x 2, then 5 x 4 x 4, where 5 is less than twice 4
+    assert network.factors == ((1, 2, 2), (1, 2, 2), (2, 2, 2))
+    assert network.kernels == ((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3))
+
+
+def test_pixels_of_equal_size_are_pooled_alike_along_all_axes():
+    assert make_plan(KINDS["gray 512"]).network.factors == ((2, 2),) * 4
+    assert make_plan(KINDS["gray 512"]).network.kernels == ((3, 3),) * 5
+
+
+def test_an_axis_is_never_pooled_to_less_than_four_pixels():
+    assert make_plan(KINDS["tiny images"]).network.factors == ((2, 2),) * 2
+    assert make_plan(KINDS["tinier images"]).network.factors == ()
+    assert {factor[0] for factor in make_plan(KINDS["one pixel thin"]).network.factors} == {1}
+
+
+def test_objects_are_learnt_with_the_distance_to_their_border():
+    plan = make_plan(KINDS["nuclei"])
+    assert plan.targets.auxiliary == ("distance",)
+    assert plan.network.outputs == 3
+
+
+def test_colour_and_gray_together_are_colour():
+    plan = make_plan(KINDS["gray and RGB mixed"])
+    assert plan.rgb
+    assert plan.network.channels == 3
+    assert plan.augment.intensity.colour_chance > 0
+    assert not make_plan(KINDS["gray 512"]).rgb
+    assert make_plan(KINDS["gray 512"]).augment.intensity.colour_chance == 0
+
+
+def test_rare_classes_are_looked_for_and_common_ones_are_not():
+    assert make_plan(KINDS["gray 512"]).batches.foreground > 0
+    assert make_plan(KINDS["dense cells"]).batches.foreground == 0
+
+
+@pytest.mark.parametrize("seed", [0, 17])
+@pytest.mark.parametrize("preset", ["auto", "paper"])
+def test_the_seed_of_the_plan_is_the_one_that_was_given(preset, seed):
+    assert make_plan(KINDS["gray 512"], preset=preset, seed=seed).train.seed == seed
+
+
+@pytest.mark.parametrize(
+    ("affordable", "width"),
+    [((64, 48, 32, 24, 16), 64), ((48, 32, 24, 16), 48), ((32, 24, 16), 32), ((24, 16), 24), ((16,), 16), ((), 16)],
+)
+def test_the_network_is_as_wide_as_the_time_allows(affordable, width):
+    measured = []
+
+    def step_seconds(network, batches):
+        assert batches.patch == (256, 256)
+        measured.append(network.width)
+        return 1.0 if network.width in affordable else 1.01
+
+    plan = make_plan(KINDS["gray 512"], budget=float(FEWEST_STEPS), step_seconds=step_seconds)
+    assert plan.network.width == width
+    assert f"width {width}:" in plan.reasons["network"]
+    assert len(measured) == len(set(measured))  # a measurement costs time
+    assert_the_network_takes_the_patch(plan)
+
+
+def test_the_reason_tells_how_many_steps_fit():
+    plan = make_plan(KINDS["small volumes"], budget=3000.0, step_seconds=lambda network, batches: 0.5)
+    assert plan.network.width == WIDTHS[3][0]
+    assert "a step takes 0.50 s here, so about 6,000 fit" in plan.reasons["network"]
+
+
+def test_without_a_budget_nothing_is_measured():
+    plan = make_plan(KINDS["gray 512"], step_seconds=lambda network, batches: pytest.fail("measured"))
+    assert plan.network.width == USUAL_WIDTH[2]
+
+
+def test_the_paper_preset_is_the_network_of_2015():
+    plan = make_plan(KINDS["gray 512"], preset="paper")
+    with torch.device("meta"):
+        assert sum(parameter.numel() for parameter in UNet(plan.network).parameters()) == 31_030_658
+    assert plan.batches.patch == (572, 572)
+    assert plan.batches.batch == 1
+    assert (plan.targets.w0, plan.targets.sigma) == (10.0, 5.0)
+    assert (plan.loss.cross_entropy, plan.loss.dice) == (1.0, 0.0)
+    # w_c: inverse frequencies, 1 for a mean pixel: 0.9 a + 0.1 b = 1 and b = 9 a
+    assert plan.targets.class_weights == pytest.approx((1 / 1.8, 5.0))
+    assert_the_network_takes_the_patch(plan)
+
+
+@pytest.mark.parametrize("kind", ["RGB", "nuclei", "five channels, six classes", "small volumes"])
+def test_the_paper_preset_fits_other_data_too(kind):
+    plan = make_plan(KINDS[kind], preset="paper")
+    check_fits(plan, KINDS[kind])
+    for geometry, size in zip(axis_geometries(plan.network), plan.batches.patch, strict=True):
+        assert geometry.output_size(size) > 0
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(UsageError, match='the preset is one of auto, paper, not "papre"'):
+        make_plan(KINDS["gray 512"], preset="papre")  # type: ignore[arg-type]
+
+
+def test_spacing_is_counted_in_pixels_of_the_finest_axis():
+    assert relative_spacing((5.0, 0.5, 1.0)) == (10.0, 1.0, 2.0)
+    assert relative_spacing(None) is None
+
+
+PLAN = make_plan(KINDS["gray 512"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"batches": replace(PLAN.batches, patch=(256,))}, UsageError, "has 1 axes, the network 2"),
+        ({"batches": replace(PLAN.batches, patch=(256, 250))}, TileError, "cannot take 250 px .* 240 or 256 px"),
+        ({"targets": replace(PLAN.targets, class_weights=(1.0,) * 3)}, UsageError, "3 class weights for 2 outputs"),
+        ({"validation_fraction": 1.0}, UsageError, "from 0 to below 1, not 1.0"),
+        ({"validation_fraction": -0.1}, UsageError, "from 0 to below 1, not -0.1"),
+    ],
+)
+def test_a_plan_that_contradicts_itself_is_refused(changes, error, message):
+    with pytest.raises(error, match=message):
+        replace(PLAN, **changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("small volumes", "plan is for 2D images, but the data are 3D"),
+        ("five channels, six classes", "plan is for 1 channels, but the images have 5"),
+        ("nuclei", None),
+    ],
+)
+def test_a_plan_is_for_data_of_one_kind(kind, message):
+    if message is None:
+        check_fits(PLAN, KINDS[kind])
+    else:
+        with pytest.raises(UsageError, match=message):
+            check_fits(PLAN, KINDS[kind])
+
+
+def test_a_plan_has_an_output_for_every_class_and_map():
+    three = fingerprint((512, 512), classes=("a", "b", "c"), class_frequencies=(0.8, 0.1, 0.1))
+    with pytest.raises(UsageError, match=r"has 2 outputs, but there are 3 classes and 0 maps .* network.outputs = 3"):
+        check_fits(PLAN, three)
