@@ -10,6 +10,7 @@ import os
 import pickle
 import re
 import struct
+import sys
 import warnings
 import zipfile
 import zlib
@@ -1000,7 +1001,31 @@ COMMANDS = [
     ),
 ]
 
-TABLE = [*IMAGES, *INPUTS, *MODELS, *DATA_SETS, *TRAININGS, *SCORES, *COMMANDS]
+LINUX = [
+    Bad(
+        "output folder where even the owner cannot write",
+        shell("predict m.segue a.tif --out /proc/segue/out", before=lambda: (model(), tif("a.tif", picture()[0]))),
+        73,
+        r"/proc/segue/out: cannot be created \(No such file or directory\); choose a place you may write to",
+    ),
+    Bad(
+        "model where even the owner cannot write",
+        train_on(command="train data --out /proc/segue/m.segue --steps 1 --quiet"),
+        73,
+        r"/proc/segue/m\.training: cannot be created \(No such file or directory\); choose .*",
+    ),
+]
+
+TABLE = [
+    *IMAGES,
+    *INPUTS,
+    *(LINUX if sys.platform == "linux" else []),
+    *MODELS,
+    *DATA_SETS,
+    *TRAININGS,
+    *SCORES,
+    *COMMANDS,
+]
 
 
 # ---- the law -------------------------------------------------------------------------------------------------------

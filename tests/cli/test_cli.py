@@ -60,6 +60,11 @@ def test_help_answers_without_the_heavy_libraries():
         (BusyError("a: busy"), 75, "segue: a: busy"),
         (TileError("a tile"), 2, "segue: a tile"),
         (MemoryError(), 1, "segue: there is not enough memory.*--tile.*"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            1,
+            "segue: there is not enough memory.*",
+        ),
         (OSError(errno.ENOSPC, "No space left on device", "a.tif"), 74, "segue: a.tif: No space left on device"),
         (OSError(errno.EIO, "Input/output error"), 74, "segue: the disk: Input/output error"),
         (PermissionError(errno.EACCES, "Permission denied", "a.tif"), 74, "segue: a.tif: Permission denied"),
@@ -76,12 +81,13 @@ def test_whatever_stops_a_command_has_its_code_and_one_line(error, code, message
     assert re.fullmatch(message, answer.err.strip())
 
 
-def test_a_mistake_of_ours_is_not_hidden(segue, monkeypatch):
+@pytest.mark.parametrize("mistake", [ZeroDivisionError, RuntimeError])
+def test_a_mistake_of_ours_is_not_hidden(mistake, segue, monkeypatch):
     def stop(**_):
-        raise ZeroDivisionError
+        raise mistake
 
     monkeypatch.setattr("segue.cli.app", stop)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(mistake):
         segue("info", "m.segue")
 
 

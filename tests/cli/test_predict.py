@@ -139,6 +139,13 @@ def test_a_mirrored_image_has_the_mirrored_answer_if_mirror_images_are_averaged(
     np.testing.assert_allclose(c.transpose(0, 2, 1), a, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["two words", "\u00b5m \u2603", "a[1]", "new\nline", "-x", "a.b.c", "(v1.0)"])
+def test_whatever_the_name_of_an_image_its_answer_has_it_too(name, world, segue, tmp_path):
+    tifffile.imwrite(tmp_path / f"{name}.png.tif", np.arange(100, dtype=np.uint8).reshape(10, 10))
+    assert segue("predict", world.model, tmp_path / f"{name}.png.tif", "--out", tmp_path / name).code == 0
+    assert [path.name for path in (tmp_path / name).iterdir()] == [f"{name}.png.tif"]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (3, 2)])
 def test_an_image_of_almost_nothing_is_answered_in_its_size(shape, world, segue, tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.arange(np.prod(shape), dtype=np.uint8).reshape(shape))

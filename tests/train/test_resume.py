@@ -49,7 +49,7 @@ def tiny_network(axes, **sizes):
     return network
 
 
-def tiny_batches(axes):
+def tiny_batches(axes, dtype):
     rng = np.random.default_rng(1)
     shape = (20,) * axes
     labels = (rng.random(shape) < 0.4).astype(np.int16)
@@ -62,7 +62,7 @@ def tiny_batches(axes):
         augment=AugmentConfig(),
         seed=5,
         margin=(0,) * axes,
-        dtype=torch.float32,
+        dtype=dtype,
     )
 
 
@@ -71,7 +71,7 @@ def by_weights(network):
     return {"score": float(torch.sin(1e4 * network.head.weight.detach().sum()))}
 
 
-def run(axes, *, state_path=None, stop_after=None):
+def run(axes, *, dtype=torch.float32, state_path=None, stop_after=None):
     """Train for `STEPS` steps, or stop once `stop_after` steps of this run are done."""
     done = []
 
@@ -81,7 +81,7 @@ def run(axes, *, state_path=None, stop_after=None):
 
     return train(
         tiny_network(axes),
-        tiny_batches(axes),
+        tiny_batches(axes, dtype),
         pace=StepPace(STEPS),
         config=TrainConfig(validations=3),
         loss=LossConfig(dice=1.0),
@@ -131,6 +131,15 @@ def test_stopped_after_every_single_step_is_the_same_to_the_bit(tmp_path):
     state, complete = run(2, state_path=path)
     assert complete
     assert everything(state) == everything(whole)
+
+
+def test_in_bf16_it_is_the_same_to_the_bit_too(tmp_path):
+    whole, _ = run(2, dtype=torch.bfloat16)
+    path = tmp_path / "state.safetensors"
+    run(2, dtype=torch.bfloat16, state_path=path, stop_after=3)
+    resumed, _ = run(2, dtype=torch.bfloat16, state_path=path)
+    assert everything(resumed) == everything(whole)
+    assert everything(resumed) != everything(run(2)[0])
 
 
 def test_the_weights_lie_channels_last_before_and_after_a_resume(tmp_path):

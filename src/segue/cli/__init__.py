@@ -103,7 +103,10 @@ def run(arguments: list[str] | None = None) -> int:
         if not isinstance(stop.__context__, BrokenPipeError):
             raise
         return 0
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch says it with a RuntimeError of its own.
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error) and "of memory" not in str(error):
+            raise
         return fail("there is not enough memory; use smaller images, patches or tiles (--tile, --max-memory)", 1)
     except OSError as error:
         # Files that vanish, change or fail while they are read; whoever writes has said it better before.

@@ -116,11 +116,18 @@ def _as_segue_error(error: OSError, path: Path) -> SegueError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         free = _free_bytes(path)
         return StorageError(f"{path}: {reason}, {free:,} bytes are free there; make room or write elsewhere")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+    if error.errno in _NOT_THERE:
         return CannotCreateError(f"{path}: cannot be created ({reason}); choose a place you may write to")
     if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
         return CannotCreateError(f"{path}: cannot be created ({reason}); choose another name")
     return StorageError(f"{path}: writing failed ({reason}); check the disk and try again")
+
+
+_NOT_THERE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT),  # ENOENT: a folder that even its owner cannot make
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
+)
+"""What the system says of a place where nothing can be created."""
 
 
 def _free_bytes(path: Path) -> int:

@@ -79,7 +79,9 @@ class FitConfig:
         if self.plan is not None and self.preset != "auto":
             raise UsageError("give a preset or a plan, not both: a plan decides everything")
         if self.plan is not None and self.seed not in (0, self.plan.train.seed):
-            raise UsageError(f"the plan holds the seed {self.plan.train.seed}, not {self.seed}; change train.seed in it")
+            raise UsageError(
+                f"the plan holds the seed {self.plan.train.seed}, not {self.seed}; change train.seed in it"
+            )
         TrainConfig(seed=self.seed)  # says which seeds are possible
         if self.resume and self.out is None:
             raise UsageError("a training can only be resumed where it was kept; give the model's path")

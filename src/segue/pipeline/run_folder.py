@@ -1,7 +1,7 @@
-"""The folder beside a model where its training keeps its plan, its history and its state; ours alone while we are in it.
+"""The folder beside a model where its training keeps plan, history and state; ours alone while we are in it.
 
-cells.segue has cells.training: plan.toml and, while the training is not complete, state.safetensors and the state before
-it; afterwards history.jsonl and last.segue. The file lock is there while somebody is at work (or was killed at it).
+cells.segue has cells.training: plan.toml and, while the training is not complete, state.safetensors and the state
+before it; afterwards history.jsonl and last.segue. The file lock is there while somebody is at work (or was killed).
 """
 
 import fcntl

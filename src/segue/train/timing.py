@@ -14,8 +14,10 @@ from segue.train.loop import Observer, train
 from segue.train.schedule import StepPace
 from segue.train.settings import BatchConfig, TrainConfig
 
-
 STEPS = 5
+"""Steps that are measured, at most."""
+ENOUGH_SECONDS = 1.0
+"""A measurement ends after so long, if there is anything to go by: it takes of the time for training."""
 
 
 class _NoData:
@@ -38,11 +40,16 @@ class _NoData:
 
 
 def step_seconds(network: UNetConfig, batches: BatchConfig) -> float:
-    """Seconds of one training step: the quickest of STEPS, after one to warm up.
+    """Seconds of one training step: the quickest of at most STEPS, after one to warm up.
 
     The quickest, because whatever else the machine does can only make a step slower.
     """
     moments: list[float] = []
+
+    def enough() -> bool:  # asked after each step
+        moments.append(time.monotonic())
+        return len(moments) > 1 and moments[-1] - moments[0] > ENOUGH_SECONDS
+
     with torch.random.fork_rng():
         untrained = UNet(network)
     train(
@@ -52,6 +59,6 @@ def step_seconds(network: UNetConfig, batches: BatchConfig) -> float:
         config=TrainConfig(validations=1),
         loss=LossConfig(),
         validate=lambda _: {},
-        observer=Observer(on_step=lambda record, seconds_left: moments.append(time.monotonic())),
+        observer=Observer(should_stop=enough),
     )
     return min(after - before for before, after in pairwise(moments))
