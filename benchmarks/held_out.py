@@ -19,6 +19,7 @@ from typing import Any, get_args
 import numpy as np
 from benchmarks.machine import describe_machine
 
+from segue.arrays import LabelKind
 from segue.evaluate.summary import worst_first
 from segue.io.datasets import Pairs, find_pairs, read_pair, resolve_spec
 from segue.io.files import write_whole
@@ -80,7 +81,7 @@ def draw(model: Model, pairs: Pairs, summary: dict[str, Any], kind: ScoreKind, t
         answer = model.objects(image).astype(np.int32) if kind == "objects" else most_probable(model.answer(image))
         score = f"{name.replace('_', ' ')} {row['metrics'][name]:.3f}"
         cases.append(Case(image=image, truth=labels.ids, predicted=answer, caption=pair.name[:40], score=score))
-    shown = "objects" if kind == "objects" else "classes"
+    shown: LabelKind = "objects" if kind == "objects" else "classes"
     title = f"{pairs.root.name}: the worst, the middle and the best of {len(pairs)} held-out images"
     save_picture(target, picture(cases, kind=shown, classes=model.classes, title=title))
 
