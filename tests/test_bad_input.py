@@ -790,7 +790,7 @@ DATA_SETS = [
         "one class only",
         described('classes = ["cell"]'),
         65,
-        r"data/dataset\.toml: classes = \['cell'\] has 1; it must have 2 to 255 names.*",
+        r"data/dataset\.toml: classes is wrong at \['cell'\]: it must have 2 to 255 names, background first, not 1",
     ),
     Bad("value for no class", described("values = { 0 = 0, 1 = 2 }"), 65, r"data/dataset\.toml: .*"),
     Bad(

@@ -60,7 +60,7 @@ def test_the_adapted_rand_error_equals_that_of_scikit_image(seed):
 
     rng = np.random.default_rng(seed)
     truth, predicted = rng.integers(1, 5, (8, 9)), rng.integers(1, 6, (8, 9))
-    expected = library(truth, predicted)[0]  # type: ignore[no-untyped-call]
+    expected = library(truth, predicted)[0]
     assert adapted_rand_error(count_overlaps(truth, predicted)) == pytest.approx(expected)
 
 
@@ -69,7 +69,7 @@ def test_information_agrees_with_the_variation_of_information_of_scikit_image():
 
     rng = np.random.default_rng(7)
     truth, predicted = rng.integers(1, 5, (20, 20)), rng.integers(1, 4, (20, 20))
-    split, merge = variation_of_information(truth, predicted)  # type: ignore[no-untyped-call]
+    split, merge = variation_of_information(truth, predicted)
     overlaps = count_overlaps(truth, predicted)
     entropies = [-(p * np.log2(p)).sum() for p in (overlaps.truth_areas / 400, overlaps.predicted_areas / 400)]
     # VI = H(S) + H(T) - 2 I, hence V_info = 1 - VI / (H(S) + H(T))

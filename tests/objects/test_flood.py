@@ -57,7 +57,7 @@ def test_it_agrees_with_scikit_image_but_for_ties():
     landscape = ((landscape - landscape.min()) / np.ptp(landscape)).astype(np.float32)
     seeds, _ = ndimage.label(landscape > 0.7)
     inside = landscape > 0.3
-    expected = watershed(-landscape, seeds, mask=inside)  # type: ignore[no-untyped-call]
+    expected = watershed(-landscape, seeds, mask=inside)
     found = flood(landscape, seeds, inside=inside)
     reached = found > 0
     assert (reached == (expected > 0)).all()

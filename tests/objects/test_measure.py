@@ -54,7 +54,7 @@ def test_moments_equal_those_of_scikit_image():
         pixel_size = (0.7, 0.4, 0.3)[-len(shape) :]
         table = measure_objects(ids, space=Space(pixel_size=pixel_size, unit="millimeter"))
         names = ("area", "centroid", "axis_major_length", "axis_minor_length")
-        expected = regionprops_table(ids, properties=names, spacing=pixel_size)  # type: ignore[no-untyped-call]
+        expected = regionprops_table(ids, properties=names, spacing=pixel_size)
         content = "area_mm2" if len(shape) == 2 else "volume_mm3"
         assert table[content] == pytest.approx(expected["area"])
         assert table["centroid_y_mm"] == pytest.approx(expected[f"centroid-{len(shape) - 2}"])

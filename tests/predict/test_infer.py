@@ -33,7 +33,7 @@ def answer(net: UNet, pixels: np.ndarray, **settings) -> np.ndarray:
     return predict(net, pixels, classes=2, config=PredictConfig(**({"precision": "fp32"} | settings)))
 
 
-SHAPES = {
+SHAPES: dict[int, list[tuple[int, ...]]] = {
     2: [(1, 1), (1, 40), (37, 50), (64, 64), (130, 9), (97, 131)],
     3: [(1, 1, 1), (1, 6, 40), (9, 30, 21), (24, 24, 24)],
 }

@@ -177,7 +177,8 @@ def test_large_images_are_chosen_more_often_but_not_in_proportion():
 
 
 def test_a_volume_of_thick_slices_is_tilted_by_an_angle_in_space():
-    # The grey value is the number of the slice. A tilt by t turns it by sin t / 4 slices a pixel if they are 4 px thick.
+    # The grey value is the number of the slice. A tilt by t turns it by sin t / 4 slices a pixel
+    # if the slices are 4 px thick.
     shape = (16, 64, 64)
     pixels = np.broadcast_to(np.arange(16, dtype=np.float32)[:, None, None], shape)[None].copy()
     geometry = GeometryConfig(

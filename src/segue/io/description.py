@@ -206,5 +206,5 @@ def _explain(error: ValidationError) -> str:
         return f'labels = {value!r}, but it must be "classes" or "objects"{hint}'
     if first["type"] in ("too_short", "too_long"):
         limits = {"classes": "2 to 255 names, background first", "pixel_size": "2 or 3 numbers, (z) y x"}
-        return f"{where} = {value!r} has {len(value)}; it must have {limits[where]}"
+        return f"{where} is wrong at {value!r}: it must have {limits[where]}, not {len(value)}"
     return f"{where} is wrong at {value!r}: {first['msg']}"
