@@ -25,7 +25,7 @@ from segue.model.file import ModelHeader
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize
 from segue.normalize import normalize
-from segue.pipeline.run_folder import STATE_NAME, kept_states, run_folder
+from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, STATE_NAME, kept_states, run_folder
 from segue.pipeline.validating import Validator
 from segue.plan import PRESETS, Plan, Preset, check_fits, make_plan, relative_spacing
 from segue.predict.infer import PredictConfig, autocast_dtype
@@ -130,6 +130,8 @@ def fit(
     observer = observer or FitObserver()
     pairs = pairs if isinstance(pairs, Pairs) else find_pairs(pairs)
     with run_folder(config.out) if config.out else nullcontext() as folder:
+        if config.resume and config.out and folder and (folder / HISTORY_NAME).exists() and config.out.exists():
+            return Model.load(config.out)  # complete: a script may repeat its command until all is done
         return _fit(pairs, validation, config, observer, folder, started)
 
 
@@ -276,8 +278,8 @@ def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
     states = kept_states(folder)
     if resume and states:
         return
-    for old in states:
-        old.unlink()
+    for old in (*states, folder / HISTORY_NAME, folder / LAST_NAME):
+        old.unlink(missing_ok=True)
     write_whole(folder / "plan.toml", plan_to_toml(plan).encode())
 
 
@@ -357,8 +359,8 @@ def _keep(model: Model, state: TrainState, config: FitConfig, folder: Path | Non
         return
     model.save(config.out)
     last = Model(model.header, load_average(state))
-    last.save(folder / "last.segue")
+    last.save(folder / LAST_NAME)
     lines = "".join(json.dumps(record) + "\n" for record in state.history)
-    write_whole(folder / "history.jsonl", lines.encode())
+    write_whole(folder / HISTORY_NAME, lines.encode())
     for kept in kept_states(folder):
         kept.unlink()

@@ -15,6 +15,9 @@ from segue.errors import BusyError, CannotCreateError
 from segue.io.files import folder_if_used, naming, remove_leftovers
 
 STATE_NAME = "state.safetensors"
+HISTORY_NAME = "history.jsonl"
+"""Written when all else is: a training that has a history is complete."""
+LAST_NAME = "last.segue"
 
 
 def run_folder_of(model: Path) -> Path:
