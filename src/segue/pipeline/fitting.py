@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,24 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from segue.channels import with_channels
 from segue.config import plan_from_toml, plan_to_dict, plan_to_toml
-from segue.errors import DatasetError, ImageError, TrainingError, UsageError
-from segue.fingerprint import Examination, Fingerprint, examine
-from segue.io.datasets import Pairs, find_pairs, read_pair, resolve_spec
+from segue.errors import TrainingError, UsageError
+from segue.fingerprint import Examination, Fingerprint
+from segue.io.datasets import Pairs, find_pairs
 from segue.io.files import write_whole
-from segue.io.labels import LabelSpec
 from segue.model.file import ModelHeader
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize
-from segue.normalize import normalize
+from segue.pipeline.preparing import Part, examined, prepare, sides, spec_to_judge
 from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, STATE_NAME, kept_states, run_folder
 from segue.pipeline.validating import Validator
-from segue.plan import PRESETS, Plan, Preset, check_fits, make_plan, relative_spacing
+from segue.plan import PRESETS, Plan, Preset, check_fits, make_plan
 from segue.predict.infer import PredictConfig, autocast_dtype
-from segue.split import Split, members_of, split_pairs
 from segue.train.batches import PatchBatches
-from segue.train.examples import Example, Judged, Slices, make_example, make_judged
 from segue.train.loop import Observer, load_average, train
 from segue.train.memory import keep_freed_memory
 from segue.train.schedule import Pace, StepPace, TimePace
@@ -43,9 +39,6 @@ from segue.units import format_duration, parse_duration
 
 FINAL_SHARE = 0.04
 """Share of a time budget that is kept free for the last look at the held-out images and for writing the model."""
-
-Part = tuple[int, Slices | None]
-"""Index of a pair, and the part of it that is meant; None for all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,14 +137,15 @@ def _fit(
     started: float,
 ) -> Model:
     keep_freed_memory()
-    examination, fingerprint, spec = _examined(pairs, observer)
+    examination, fingerprint, spec = examined(pairs, observer.on_examined)
     plan = _plan(fingerprint, config, folder)
-    learn, judge = _sides(examination, plan, hold_out=config.validate and validation is None)
+    learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
     observer.on_plan(plan, len(learn), len(judge) if validation is None else len(validation))
-    examples, judged = _prepare(pairs, learn, judge, plan, spec, observer)
+    examples, judged = prepare(pairs, learn, judge, plan, spec, observer.on_prepared)
     if validation is not None:
-        everything = [(number, None) for number in range(len(validation))]
-        _, judged = _prepare(validation, [], everything, plan, _spec_to_judge(validation, pairs, spec), observer)
+        everything: list[Part] = [(number, None) for number in range(len(validation))]
+        told = spec_to_judge(validation, pairs, spec)
+        _, judged = prepare(validation, [], everything, plan, told, observer.on_prepared)
     validator = Validator(judged, spec.classes, _prediction(plan), budget=config.budget)
     network = UNet(plan.network)
     initialize(network, generator=torch.Generator().manual_seed(plan.train.seed))
@@ -188,16 +182,6 @@ def _fit(
     return model
 
 
-def _examined(pairs: Pairs, observer: FitObserver) -> tuple[Examination, Fingerprint, LabelSpec]:
-    """What the data set is; raises DatasetError with all that is wrong if anything is fatal."""
-    examination = examine(pairs)
-    observer.on_examined(examination)
-    if examination.errors or examination.fingerprint is None or examination.spec is None:
-        listed = "\n".join(f"  {one.file}: {one.reason}; {one.remedy}" for one in examination.errors)
-        raise DatasetError(f"{pairs.root}: the data are not fit for training:\n{listed}")
-    return examination, examination.fingerprint, examination.spec
-
-
 def _plan(fingerprint: Fingerprint, config: FitConfig, folder: Path | None) -> Plan:
     kept = folder / "plan.toml" if folder else None
     if config.plan is not None:
@@ -207,70 +191,6 @@ def _plan(fingerprint: Fingerprint, config: FitConfig, folder: Path | None) -> P
         return plan_from_toml(kept.read_text(), source=str(kept))
     measure = step_seconds if config.budget is not None else None
     return make_plan(fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed)
-
-
-def _sides(examination: Examination, plan: Plan, *, hold_out: bool) -> tuple[list[Part], list[Part]]:
-    """What to train on and what to judge with."""
-    numbers = [one.index for one in examination.images]
-    if not hold_out or plan.validation_fraction == 0:
-        return [(number, None) for number in numbers], []
-    split = split_pairs(members_of(examination), validation_fraction=plan.validation_fraction)
-    if isinstance(split, Split):
-        return (
-            [(numbers[place], None) for place in split.train],
-            [(numbers[place], None) for place in split.validation],
-        )
-    return (
-        [(numbers[part.image], part.slices) for part in split.train],
-        [(numbers[part.image], part.slices) for part in split.validation],
-    )
-
-
-def _prepare(
-    pairs: Pairs,
-    learn: Sequence[Part],
-    judge: Sequence[Part],
-    plan: Plan,
-    spec: LabelSpec,
-    observer: FitObserver,
-) -> tuple[list[Example], list[Judged]]:
-    """Read every image once more and make of it what training and validation need."""
-    to_learn, to_judge = dict(learn), dict(judge)
-    examples: list[Example] = []
-    judged: list[Judged] = []
-    wanted = sorted({*to_learn, *to_judge})
-    for done, number in enumerate(wanted, 1):
-        image, labels = read_pair(pairs[number], spec)
-        if image.spatial_axes != plan.network.spatial_axes:
-            raise ImageError(
-                f"{image.name}: it has {image.spatial_axes} spatial axes, but the network has "
-                f"{plan.network.spatial_axes}; train and judge with images of one kind"
-            )
-        image = with_channels(image, channels=plan.network.channels, rgb=plan.rgb)
-        pixels = normalize(image, plan.normalization)
-        if number in to_learn:
-            spacing = relative_spacing(image.space.pixel_size)
-            part = to_learn[number]
-            examples.append(make_example(pixels, labels, plan.targets, seed=number, spacing=spacing, part=part))
-        if number in to_judge:
-            judged.append(make_judged(pairs[number].name, pixels, labels, part=to_judge[number]))
-        observer.on_prepared(done, len(wanted))
-    return examples, judged
-
-
-def _spec_to_judge(validation: Pairs, pairs: Pairs, spec: LabelSpec) -> LabelSpec:
-    """What the masks of `validation` mean: what its dataset.toml says, else the same as in the training data.
-
-    Raises DatasetError if they hold something else than the training data.
-    """
-    told = validation.description
-    own = spec if told.labels is None and told.values is None else resolve_spec(validation).spec
-    if own.kind != spec.kind or len(own.classes) != len(spec.classes):
-        raise DatasetError(
-            f"{validation.root}: its masks hold {own.kind} ({', '.join(own.classes)}), but those of {pairs.root} hold "
-            f"{spec.kind} ({', '.join(spec.classes)}); annotate both in one way, or mend its dataset.toml"
-        )
-    return own
 
 
 def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:

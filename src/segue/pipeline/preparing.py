@@ -1,0 +1,90 @@
+"""From a data set to what a training holds in memory: examined, split into two sides, normalised, targets made."""
+
+from collections.abc import Callable, Sequence
+
+from segue.channels import with_channels
+from segue.errors import DatasetError, ImageError
+from segue.fingerprint import Examination, Fingerprint, examine
+from segue.io.datasets import Pairs, read_pair, resolve_spec
+from segue.io.labels import LabelSpec
+from segue.normalize import normalize
+from segue.plan import Plan, relative_spacing
+from segue.split import Split, members_of, split_pairs
+from segue.train.examples import Example, Judged, Slices, make_example, make_judged
+
+Part = tuple[int, Slices | None]
+"""Index of a pair, and the part of it that is meant; None for all of it."""
+
+
+def examined(pairs: Pairs, tell: Callable[[Examination], None]) -> tuple[Examination, Fingerprint, LabelSpec]:
+    """What the data set is; `tell` hears of it first. Raises DatasetError with all that is wrong if any of it is fatal."""
+    examination = examine(pairs)
+    tell(examination)
+    if examination.errors or examination.fingerprint is None or examination.spec is None:
+        listed = "\n".join(f"  {one.file}: {one.reason}; {one.remedy}" for one in examination.errors)
+        raise DatasetError(f"{pairs.root}: the data are not fit for training:\n{listed}")
+    return examination, examination.fingerprint, examination.spec
+
+
+def sides(examination: Examination, plan: Plan, *, hold_out: bool) -> tuple[list[Part], list[Part]]:
+    """What to train on and what to judge with."""
+    numbers = [one.index for one in examination.images]
+    if not hold_out or plan.validation_fraction == 0:
+        return [(number, None) for number in numbers], []
+    split = split_pairs(members_of(examination), validation_fraction=plan.validation_fraction)
+    if isinstance(split, Split):
+        return (
+            [(numbers[place], None) for place in split.train],
+            [(numbers[place], None) for place in split.validation],
+        )
+    return (
+        [(numbers[part.image], part.slices) for part in split.train],
+        [(numbers[part.image], part.slices) for part in split.validation],
+    )
+
+
+def prepare(
+    pairs: Pairs,
+    learn: Sequence[Part],
+    judge: Sequence[Part],
+    plan: Plan,
+    spec: LabelSpec,
+    tell: Callable[[int, int], None],
+) -> tuple[list[Example], list[Judged]]:
+    """Read every image once more and make of it what training and validation need. `tell` hears (done, total)."""
+    to_learn, to_judge = dict(learn), dict(judge)
+    examples: list[Example] = []
+    judged: list[Judged] = []
+    wanted = sorted({*to_learn, *to_judge})
+    for done, number in enumerate(wanted, 1):
+        image, labels = read_pair(pairs[number], spec)
+        if image.spatial_axes != plan.network.spatial_axes:
+            raise ImageError(
+                f"{image.name}: it has {image.spatial_axes} spatial axes, but the network has "
+                f"{plan.network.spatial_axes}; train and judge with images of one kind"
+            )
+        image = with_channels(image, channels=plan.network.channels, rgb=plan.rgb)
+        pixels = normalize(image, plan.normalization)
+        if number in to_learn:
+            spacing = relative_spacing(image.space.pixel_size)
+            part = to_learn[number]
+            examples.append(make_example(pixels, labels, plan.targets, seed=number, spacing=spacing, part=part))
+        if number in to_judge:
+            judged.append(make_judged(pairs[number].name, pixels, labels, part=to_judge[number]))
+        tell(done, len(wanted))
+    return examples, judged
+
+
+def spec_to_judge(validation: Pairs, pairs: Pairs, spec: LabelSpec) -> LabelSpec:
+    """What the masks of `validation` mean: what its dataset.toml says, else the same as in the training data.
+
+    Raises DatasetError if they hold something else than the training data.
+    """
+    told = validation.description
+    own = spec if told.labels is None and told.values is None else resolve_spec(validation).spec
+    if own.kind != spec.kind or len(own.classes) != len(spec.classes):
+        raise DatasetError(
+            f"{validation.root}: its masks hold {own.kind} ({', '.join(own.classes)}), but those of {pairs.root} hold "
+            f"{spec.kind} ({', '.join(spec.classes)}); annotate both in one way, or mend its dataset.toml"
+        )
+    return own
