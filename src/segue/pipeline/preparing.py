@@ -17,7 +17,7 @@ Part = tuple[int, Slices | None]
 
 
 def examined(pairs: Pairs, tell: Callable[[Examination], None]) -> tuple[Examination, Fingerprint, LabelSpec]:
-    """What the data set is; `tell` hears of it first. Raises DatasetError with all that is wrong if any of it is fatal."""
+    """What the data set is; `tell` hears of it first. Raises DatasetError with all that is wrong if some is fatal."""
     examination = examine(pairs)
     tell(examination)
     if examination.errors or examination.fingerprint is None or examination.spec is None:
