@@ -13,6 +13,7 @@ from segue.model.unet import UNet
 from segue.plan import (
     BATCH_PIXELS,
     FEWEST_STEPS,
+    MOST_PATCHES,
     PATCH_PIXELS,
     USUAL_WIDTH,
     WIDTHS,
@@ -93,7 +94,7 @@ def test_the_plan_for_any_kind_of_data_can_be_trained(kind):
     pixels = prod(plan.batches.patch)
     assert pixels <= 1.5 * PATCH_PIXELS[axes]  # rounded up to what can be pooled
     assert plan.batches.batch * pixels <= max(BATCH_PIXELS[axes], 2 * pixels)
-    assert plan.batches.batch >= 2  # batch normalisation needs company
+    assert 2 <= plan.batches.batch <= MOST_PATCHES  # batch normalisation needs company
     assert {"patch", "network", "targets"} <= plan.reasons.keys()
     assert all(plan.reasons.values())
 
@@ -132,7 +133,13 @@ def test_pixels_of_equal_size_are_pooled_alike_along_all_axes():
 def test_an_axis_is_never_pooled_to_less_than_four_pixels():
     assert make_plan(KINDS["tiny images"]).network.factors == ((2, 2),) * 2
     assert make_plan(KINDS["tinier images"]).network.factors == ()
-    assert {factor[0] for factor in make_plan(KINDS["one pixel thin"]).network.factors} == {1}
+
+
+def test_a_short_axis_keeps_no_other_from_being_pooled():
+    assert make_plan(KINDS["one pixel thin"]).network.factors == ((1, 2, 2),) * 3
+    assert make_plan(KINDS["a line of pixels"]).network.factors == ((1, 2),) * 4
+    # 12 slices are pooled once, to 6
+    assert make_plan(fingerprint((12, 512, 512))).network.factors == ((2, 2, 2), (1, 2, 2), (1, 2, 2))
 
 
 def test_objects_are_learnt_with_the_distance_to_their_border():

@@ -6,6 +6,7 @@ as TOML, and taken back from there (`--config`), edited by hand or not.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from math import ceil, prod
 from typing import Literal
 
@@ -27,6 +28,8 @@ PATCH_PIXELS = {2: 256**2, 3: 64**3}
 """Pixels of a patch at most: enough context for the receptive field, few enough for a quick step."""
 BATCH_PIXELS = {2: 4 * 256**2, 3: 2 * 64**3}
 """Pixels of a batch at most."""
+MOST_PATCHES = 64
+"""Patches of a batch at most: each has to be augmented, however small it is."""
 FEWEST_STEPS = 1800
 """A network is only as wide as leaves it so many steps in its time."""
 WIDTHS = {2: (64, 48, 32, 24, 16), 3: (32, 24, 16)}
@@ -133,7 +136,7 @@ def make_plan(
     targets, loss, reasons = _what_to_learn(fingerprint)
     batches = BatchConfig(
         patch=patch,
-        batch=max(2, BATCH_PIXELS[len(patch)] // prod(patch)),
+        batch=min(max(2, BATCH_PIXELS[len(patch)] // prod(patch)), MOST_PATCHES),
         foreground=0.0 if _foreground(fingerprint) > 0.2 else 0.33,
     )
     network = UNetConfig(
@@ -227,12 +230,11 @@ def _patch_and_levels(
     kernels: list[tuple[int, ...]] = []
     current, left = list(spacing), list(wanted)
     for _ in range(deepest):
-        finest = min(current)
+        # An axis that is too short to be pooled keeps no other from being pooled.
+        poolable = [length >= 2 * SHALLOWEST_SIDE for length in left]
+        finest = min(compress(current, poolable), default=min(current))
         kernels.append(tuple(3 if size < 2 * finest else 1 for size in current))
-        factor = tuple(
-            2 if size < 2 * finest and length >= 2 * SHALLOWEST_SIDE else 1
-            for size, length in zip(current, left, strict=True)
-        )
+        factor = tuple(2 if can and size < 2 * finest else 1 for size, can in zip(current, poolable, strict=True))
         if max(factor) == 1:
             kernels.pop()
             break

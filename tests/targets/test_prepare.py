@@ -55,11 +55,17 @@ def test_the_distance_map_is_that_of_every_object_on_its_own():
 
 
 def test_distances_and_borders_are_measured_in_space():
+    ids = np.zeros((9, 24), np.int32)
+    ids[1:7, 1:11], ids[3:9, 13:23] = 1, 2
     config = TargetConfig(distance=True, w0=10)
-    thick = make_targets(labels_of(CELLS), config, spacing=(4.0, 1.0))
-    assert (thick.maps[0] == normalized_distance(np.maximum(CELLS, 0), spacing=(4.0, 1.0))).all()
-    flat = make_targets(labels_of(CELLS.T), config, spacing=(1.0, 4.0))
-    np.testing.assert_allclose(thick.weights, flat.weights.T)
+    thick = make_targets(labels_of(ids), config, spacing=(4.0, 1.0))
+    assert (thick.maps[0] == normalized_distance(ids, spacing=(4.0, 1.0))).all()
+    assert (thick.maps[0] != normalized_distance(ids)).any()
+    # Parted by 2 px along x: halfway d1 = 1 and d2 = 2, whatever the slices; along y everything is 4 times as far.
+    assert thick.weights[5, 11] == pytest.approx(1 + 10 * np.exp(-9 / 50), rel=1e-5)
+    assert (thick.weights != make_targets(labels_of(ids), config).weights).any()
+    turned = make_targets(labels_of(ids.T), config, spacing=(1.0, 4.0))
+    np.testing.assert_allclose(thick.weights, turned.weights.T, rtol=1e-6)
 
 
 def test_classes_are_learnt_as_they_are_annotated():

@@ -80,6 +80,19 @@ def test_a_part_is_cut_out_of_the_targets_of_the_whole():
     assert (places < (10, 10)).all()
 
 
+def test_targets_are_measured_in_space():
+    ids = np.zeros((9, 24))
+    ids[1:7, 1:11], ids[3:9, 13:23] = 1, 2
+    labels = labels_of(ids, kind="objects")
+    config = TargetConfig(distance=True)
+    thick, flat = (make_example(image_for(labels), labels, config, seed=0, spacing=s) for s in ((4.0, 1.0), None))
+    expected = make_targets(labels, config, spacing=(4.0, 1.0))
+    assert (thick.sources.nearest[0] == expected.weights).all()
+    assert (thick.sources.linear[0] == expected.maps[0]).all()
+    assert (thick.sources.linear[0] != flat.sources.linear[0]).any()
+    assert (thick.spacing, flat.spacing) == ((4.0, 1.0), None)
+
+
 def test_an_image_that_judges_keeps_its_truth_as_it_was_annotated():
     labels = labels_of(np.arange(12).reshape(3, 4), kind="objects")
     judged = make_judged("a", image_for(labels), labels, part=(slice(1, 3), slice(2, 4)))
