@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 
-from segue.arrays import Image, Labels, Space
 from segue.errors import UsageError
 from segue.split import (
     MOST_VALIDATION,
     BlockSplit,
     Member,
     Split,
-    crop_pair,
     gather_groups,
     split_blocks,
     split_pairs,
@@ -168,17 +166,3 @@ def test_no_image_at_all_is_refused():
 def test_impossible_fractions_are_refused(fraction):
     with pytest.raises(UsageError, match="must lie between 0 and 1"):
         split_pairs(stack(10), validation_fraction=fraction)
-
-
-@pytest.mark.parametrize("shape", [(6, 8), (4, 6, 8)])
-def test_a_crop_holds_the_pixels_inside_of_the_slices(shape):
-    ids = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
-    space = Space(pixel_size=(1.0,) * len(shape), affine=((1.0,),))
-    image = Image(pixels=np.stack([ids, -ids]).astype(np.float32), space=space, name="a")
-    slices = (slice(None),) * (len(shape) - 2) + (slice(1, 3), slice(2, 8))
-    part, labels = crop_pair(image, Labels(ids=ids, kind="objects"), slices)
-    np.testing.assert_array_equal(labels.ids, ids[..., 1:3, 2:8])
-    np.testing.assert_array_equal(part.pixels[1], -ids[..., 1:3, 2:8])
-    assert part.space.pixel_size == space.pixel_size
-    assert part.space.affine is None
-    assert part.name == "a"

@@ -64,7 +64,7 @@ class Plan:
     rgb: bool = False
     """Whether the channels are red, green and blue; gray images are then repeated three times."""
     context: int = 16
-    """How far the image is mirrored beyond its edges for a "same" network, in training and prediction."""
+    """How far the image is mirrored beyond its edges when a "same" network predicts."""
     mirror: bool = True
     """Whether predictions are averaged over mirror images."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -171,11 +171,14 @@ def make_plan(
 
 
 def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
-    """The network, the weights and the loss of 2015; the optimiser is ours (the paper's needs days on a processor)."""
+    """The network, the weights and the loss of 2015; the optimiser is ours (the paper's needs days on a processor).
+
+    Volumes have one pooling less and patches of 116 voxels, as in Cicek et al. (2016).
+    """
     axes = fingerprint.spatial_axes
     network = paper_config(channels=fingerprint.channels, classes=len(fingerprint.classes), spatial_axes=axes)
     geometry = axis_geometries(network)[0]
-    patch = (geometry.legal_size(572 if axes == 2 else 188),) * axes
+    patch = (geometry.legal_size(572 if axes == 2 else 116),) * axes
     weights = class_weights([max(f, 1e-6) for f in fingerprint.class_frequencies])
     return Plan(
         network=network,
@@ -210,7 +213,8 @@ def _foreground(fingerprint: Fingerprint) -> float:
 
 def relative_spacing(pixel_size: Sequence[float] | None) -> tuple[float, ...] | None:
     """Pixel sizes as multiples of that of the finest axis; None if the files do not say."""
-    return tuple(length / min(pixel_size) for length in pixel_size) if pixel_size else None
+    # Rounded, because files give sizes with the noise of their last digit, and equal axes should count as equal.
+    return tuple(round(length / min(pixel_size), 3) for length in pixel_size) if pixel_size else None
 
 
 def _patch_and_levels(

@@ -8,11 +8,10 @@ part, so that it tells when to stop training, but not how good the network will 
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from segue.arrays import Image, Labels
 from segue.errors import UsageError
 from segue.fingerprint import Examination
 from segue.fingerprint.measures import ImageMeasure
@@ -227,16 +226,3 @@ def split_blocks(shapes: Sequence[tuple[int, ...]], *, buffer: int = 16) -> Bloc
 
 def _with(box: Box, *, axis: int, span: tuple[int, int]) -> Box:
     return (*box[:axis], span, *box[axis + 1 :])
-
-
-def crop_pair(image: Image, labels: Labels, slices: Slices) -> tuple[Image, Labels]:
-    """The part of an image (C, [Z,] Y, X) and its labels ([Z,] Y, X) inside of `slices` of the spatial axes.
-
-    The place in space of a part is not kept up: pixel sizes stay, an affine is dropped, because parts are
-    for training and never written.
-    """
-    space = replace(image.space, affine=None, orientation="")
-    return (
-        replace(image, pixels=image.pixels[:, *slices], space=space),
-        replace(labels, ids=labels.ids[slices], space=space),
-    )

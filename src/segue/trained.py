@@ -67,7 +67,7 @@ class Model:
 
     def prediction(self) -> PredictConfig:
         """How the network is applied unless the caller says otherwise."""
-        return PredictConfig(context=self.header.context, mirror=self.header.mirror)
+        return PredictConfig(context=self.header.context, mirror=self.header.mirror, precision=self.header.precision)
 
     def answer(self, image: Image, *, config: PredictConfig | None = None, progress: Progress | None = None) -> Answer:
         """Everything the network says of an image. Raises ImageError if the image does not fit the network."""

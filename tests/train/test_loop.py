@@ -4,10 +4,10 @@ import torch
 
 from segue.errors import TrainingError, UsageError
 from segue.loss import LossConfig
-from segue.model.unet import UNet, initialize, isotropic_config
+from segue.model.unet import UNet, initialize, isotropic_config, network_from
 from segue.predict.infer import PredictConfig, predict
 from segue.train.batches import Batch
-from segue.train.loop import Observer, load_average, train
+from segue.train.loop import Observer, train
 from segue.train.schedule import StepPace, TimePace
 from segue.train.settings import TrainConfig
 from segue.train.state import Record, load_state, save_state
@@ -81,7 +81,12 @@ def same(first, second):
 def test_a_tiny_network_learns_one_image_by_heart():
     data = Disc()
     state, complete = run(80, batches=data, config=TrainConfig(learning_rate=1e-2))
-    answer = predict(load_average(state), data.pixels, classes=2, config=PredictConfig(precision="fp32"))
+    answer = predict(
+        network_from(state.network.config, state.average),
+        data.pixels,
+        classes=2,
+        config=PredictConfig(precision="fp32"),
+    )
     found = answer[1] > 0.5
     dice = 2 * (found & (data.truth == 1)).sum() / (found.sum() + data.truth.sum())
     assert complete

@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from segue.errors import ModelFileError, UsageError
-from segue.model.unet import UNet, initialize, isotropic_config
-from segue.train.loop import memory_format_of
+from segue.model.unet import UNet, initialize, isotropic_config, memory_format
 from segue.train.state import TrainState, load_state, save_state
 
 
@@ -11,7 +10,7 @@ def fresh(axes=2, seed=0):
     sizes = {"spatial_axes": axes, "depth": 1, "width": 2, "padding": "same", "normalization": "batch"}
     network = UNet(isotropic_config(**sizes, dropout=0.0))
     initialize(network, generator=torch.Generator().manual_seed(seed))
-    network.to(memory_format=memory_format_of(network))  # type: ignore[call-overload]
+    network.to(memory_format=memory_format(network.config.spatial_axes))  # type: ignore[call-overload]
     average = {name: tensor.clone() + 1 for name, tensor in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
     return TrainState(network=network, average=average, optimizer=optimizer)

@@ -6,7 +6,7 @@ instead of being half understood.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from segue.arrays import LabelKind
 from segue.errors import ModelFileError, SegueError
 from segue.io.tensors import read_tensors, write_tensors
-from segue.model.unet import UNet, UNetConfig
+from segue.model.unet import UNet, UNetConfig, network_from
 from segue.normalize import Normalization
 
 FORMAT = 1
@@ -52,6 +52,8 @@ class ModelHeader(BaseModel):
     """How far the image is mirrored beyond its edges for a "same" network."""
     mirror: bool = False
     """Whether predictions are averaged over mirror images unless the user says otherwise."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Type of the convolutions unless the user says otherwise; "auto" is bf16 where it is faster."""
     decoding: dict[str, Any] = Field(default_factory=dict)
     """Settings of the object decoding, tuned on the validation images."""
     training: dict[str, Any] = Field(default_factory=dict)
@@ -80,15 +82,12 @@ def read_model(path: Path) -> ModelFile:
     """
     tensors, plain = read_tensors(path)
     header = _header(plain, path)
-    network = UNet(header.network)
-    state = {name: torch.from_numpy(array) for name, array in tensors.items()}
     try:
-        network.load_state_dict(state)
+        network = network_from(header.network, {name: torch.from_numpy(array) for name, array in tensors.items()})
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ModelFileError(f"{path}: the weights do not fit the architecture in the header ({reason})") from error
-    layout = torch.channels_last if header.network.spatial_axes == 2 else torch.channels_last_3d
-    return ModelFile(header, network.to(memory_format=layout).eval())  # type: ignore[call-overload]
+    return ModelFile(header, network)
 
 
 def _header(plain: dict[str, Any], path: Path) -> ModelHeader:

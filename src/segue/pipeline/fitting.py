@@ -21,14 +21,14 @@ from segue.io.datasets import Pairs, find_pairs
 from segue.io.files import write_whole
 from segue.model.file import ModelHeader
 from segue.model.geometry import axis_geometries
-from segue.model.unet import UNet, initialize
+from segue.model.unet import UNet, initialize, network_from
 from segue.pipeline.preparing import Part, examined, prepare, sides, spec_to_judge
 from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, STATE_NAME, kept_states, run_folder
 from segue.pipeline.validating import Validator
 from segue.plan import PRESETS, Plan, Preset, check_fits, make_plan
 from segue.predict.infer import PredictConfig, autocast_dtype
 from segue.train.batches import PatchBatches
-from segue.train.loop import Observer, load_average, train
+from segue.train.loop import Observer, train
 from segue.train.memory import keep_freed_memory
 from segue.train.schedule import Pace, StepPace, TimePace
 from segue.train.settings import TrainConfig
@@ -103,7 +103,7 @@ def fit(
     *,
     budget: str | float | None = None,
     steps: int | None = None,
-    validation: Pairs | None = None,
+    validation: Pairs | Path | str | None = None,
     config: FitConfig | None = None,
     observer: FitObserver | None = None,
 ) -> Model:
@@ -122,6 +122,8 @@ def fit(
     config = config or FitConfig(budget=parse_duration(budget) if budget is not None else None, steps=steps)
     observer = observer or FitObserver()
     pairs = pairs if isinstance(pairs, Pairs) else find_pairs(pairs)
+    if isinstance(validation, Path | str):
+        validation = find_pairs(validation)
     with run_folder(config.out) if config.out else nullcontext() as folder:
         if config.resume and config.out and folder and (folder / HISTORY_NAME).exists() and config.out.exists():
             return Model.load(config.out)  # complete: a script may repeat its command until all is done
@@ -147,7 +149,8 @@ def _fit(
         told = spec_to_judge(validation, pairs, spec)
         _, judged = prepare(validation, [], everything, plan, told, observer.on_prepared)
     validator = Validator(judged, spec.classes, _prediction(plan), budget=config.budget)
-    network = UNet(plan.network)
+    with torch.random.fork_rng():
+        network = UNet(plan.network)
     initialize(network, generator=torch.Generator().manual_seed(plan.train.seed))
     batches = PatchBatches(
         examples,
@@ -238,7 +241,7 @@ def _finished(
     started: float,
 ) -> Model:
     """The best weights as a model, judged once more on everything that was held out."""
-    network = load_average(state, state.best)
+    network = network_from(plan.network, state.best or state.average)
     end = started + config.budget - 1.0 if config.budget is not None else None
     summary, decoding = validator.final(
         network, seconds_left=(lambda: end - time.monotonic()) if end is not None else None
@@ -255,6 +258,7 @@ def _finished(
         unit=fingerprint.unit,
         context=plan.context,
         mirror=plan.mirror,
+        precision=plan.precision,
         decoding=decoding,
         training={
             "plan": plan_to_dict(plan),
@@ -278,7 +282,7 @@ def _keep(model: Model, state: TrainState, config: FitConfig, folder: Path | Non
     if config.out is None or folder is None:
         return
     model.save(config.out)
-    last = Model(model.header, load_average(state))
+    last = Model(model.header, network_from(model.header.network, state.average))
     last.save(folder / LAST_NAME)
     lines = "".join(json.dumps(record) + "\n" for record in state.history)
     write_whole(folder / HISTORY_NAME, lines.encode())

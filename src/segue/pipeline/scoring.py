@@ -159,8 +159,3 @@ def table_of(summary: dict[str, Any], metrics: Sequence[str]) -> list[tuple[str,
         interval = "-" if entry["low"] is None else f"{entry['low']:.4f} to {entry['high']:.4f}"
         rows.append((name, mean, interval))
     return rows
-
-
-def spec_of(pairs: Pairs) -> LabelSpec:
-    """What the masks of a data set mean. Raises LabelError if that cannot be found out."""
-    return resolve_spec(pairs).spec

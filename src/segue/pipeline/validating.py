@@ -1,5 +1,6 @@
 """What judges a training: the held-out images, scored while it runs and once more at its end."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,12 +17,14 @@ from segue.model.unet import UNet
 from segue.objects.decode import DecodeConfig, decode_objects
 from segue.objects.tune import Example, decoding_score, tune_decoding
 from segue.predict.infer import PredictConfig, predict
-from segue.train.examples import Judged
+from segue.train.examples import Judged, make_judged
 
 PIXELS_WHILE_TRAINING = 4_000_000
 """Validations during the training look at no more pixels than this, so that they stay a small part of the time."""
 PIXELS_A_SECOND = 6_000
 """With a time budget they look at no more than so many for each of its seconds."""
+MIRROR_VIEWS = 8
+"""A prediction with mirror images costs about so many without."""
 PIXELS_FOR_TUNING = 1 << 20
 """The object decoding is tuned on no more pixels than this."""
 SCORE_NAMES = {"classes": "dice", "objects": "average_precision_50_95"}
@@ -45,7 +48,7 @@ class Validator:
         pixels = PIXELS_WHILE_TRAINING
         if self.budget is not None:
             pixels = min(pixels, int(PIXELS_A_SECOND * self.budget))
-        chosen = spread(self.images, pixels=pixels)
+        chosen = [central_part(one, pixels=pixels) for one in spread(self.images, pixels=pixels)]
         if not chosen:
             return {}
         config = replace(self.config, mirror=False)
@@ -66,22 +69,12 @@ class Validator:
 
         Images that do not fit into the `seconds_left` are left out; the summary says how many.
         """
-        left = seconds_left or (lambda: float("inf"))
-        answers: list[tuple[Judged, NDArray[np.float32]]] = []
-        share = 0.6 if self.images and self.images[0].labels.kind == "objects" else 1.0
-        allowed = share * left()
-        started = time.monotonic()
-        slowest = 0.0
-        for one in spread(self.images, pixels=None):
-            before = time.monotonic()
-            if before - started + 1.5 * slowest > allowed:
-                break
-            answers.append((one, predict(network, one.pixels, classes=len(self.classes), config=self.config)))
-            slowest = max(slowest, time.monotonic() - before)
-        if not answers:
+        if not self.images:
             return {}, {}
+        left = seconds_left or (lambda: math.inf)
+        answers = self._answers_in_time(network, allowed=left() * (0.6 if self._of_objects else 1.0))
         decoding = DecodeConfig()
-        if answers[0][0].labels.kind == "objects":
+        if self._of_objects:
             chosen = spread([one for one, _ in answers], pixels=PIXELS_FOR_TUNING)
             examples = [self._example(one, answer) for one, answer in answers if any(one is c for c in chosen)]
             for_scoring = left() / 3  # decoding and scoring every image comes after the tuning
@@ -90,6 +83,36 @@ class Validator:
         summary = summarise(rows)
         summary["left_out"] = len(self.images) - len(answers)
         return summary, asdict(decoding)
+
+    @property
+    def _of_objects(self) -> bool:
+        return self.images[0].labels.kind == "objects"
+
+    def _answers_in_time(self, network: UNet, *, allowed: float) -> list[tuple[Judged, NDArray[np.float32]]]:
+        """Answers for as many images as fit into `allowed` seconds, at least one; unmirrored if time is short.
+
+        The first image is predicted without mirror images, to know what they would cost.
+        """
+        classes, config = len(self.classes), self.config
+        order = [one for start in range(4) for one in self.images[start::4]]  # some of all, should time run out
+        answers: list[tuple[Judged, NDArray[np.float32]]] = []
+        started = time.monotonic()
+        seconds_a_pixel = 0.0
+        if math.isfinite(allowed) and config.mirror:
+            first = order[0]
+            answer = predict(network, first.pixels, classes=classes, config=replace(config, mirror=False))
+            seconds_a_pixel = MIRROR_VIEWS * (time.monotonic() - started) / first.labels.ids.size
+            if seconds_a_pixel * sum(one.labels.ids.size for one in order) > allowed:
+                config = replace(config, mirror=False)
+                seconds_a_pixel /= MIRROR_VIEWS
+                answers, order = [(first, answer)], order[1:]
+        for one in order:
+            before = time.monotonic()
+            if answers and before - started + 1.5 * seconds_a_pixel * one.labels.ids.size > allowed:
+                break
+            answers.append((one, predict(network, one.pixels, classes=classes, config=config)))
+            seconds_a_pixel = max(seconds_a_pixel, (time.monotonic() - before) / one.labels.ids.size)
+        return answers
 
     def _scores(self, one: Judged, answer: NDArray[np.float32], decoding: DecodeConfig) -> ImageScores:
         if one.labels.kind == "classes":
@@ -117,3 +140,14 @@ def spread(images: Sequence[Judged], *, pixels: int | None) -> list[Judged]:
     count = len(images) if pixels is None else max(1, min(len(images), len(images) * pixels // max(total, 1)))
     places = [int((number + 0.5) * len(images) / count) for number in range(count)]
     return [images[place] for place in places]
+
+
+def central_part(one: Judged, *, pixels: int) -> Judged:
+    """The image, or the middle of it, of its proportions, that holds about `pixels`."""
+    shape = one.labels.shape
+    share = (pixels / max(prod(shape), 1)) ** (1 / len(shape))
+    if share >= 1:
+        return one
+    lengths = [max(1, int(length * share)) for length in shape]
+    part = tuple(slice((whole - kept) // 2, (whole + kept) // 2) for whole, kept in zip(shape, lengths, strict=True))
+    return make_judged(one.name, one.pixels, one.labels, part=part)

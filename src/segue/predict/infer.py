@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from segue.errors import UsageError
 from segue.model.geometry import axis_geometries
-from segue.model.unet import UNet, UNetConfig
+from segue.model.unet import UNet, UNetConfig, memory_format
 from segue.predict.tiles import Tile, mirrored, plan_tiles
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -38,7 +38,8 @@ class PredictConfig:
     mirror: bool = False
     """Whether to average over the mirror images of every tile (and its transposes, in square 2D networks)."""
     context: int = 16
-    """How far a "same" network sees the mirrored image beyond the edge; a "valid" one sees its margin."""
+    """How far a "same" network sees the mirrored image beyond the edge, at most half an image; a "valid" one sees its
+    margin."""
 
     def __post_init__(self) -> None:
         if self.tile is not None and self.tile < 1:
@@ -69,7 +70,8 @@ def predict(
         shape,
         geometries=axis_geometries(network.config),
         tile=_tile_lengths(network.config, shape, config),
-        context=[config.context] * len(shape),
+        # No more mirrored pixels than half an image: a volume of few slices is not worth many mirrored ones.
+        context=[min(config.context, length // 2) for length in shape],
     )
     answer = np.empty((network.config.outputs, *shape), np.float32)
     with _evaluating(network), torch.inference_mode():
@@ -131,8 +133,7 @@ def _answer(network: UNet, window: NDArray[np.float32], classes: int, config: Pr
     for flips, transpose in views:
         view = image.flip(flips) if flips else image
         view = view.transpose(-1, -2) if transpose else view
-        memory_format = torch.channels_last if image.ndim == 4 else torch.channels_last_3d
-        view = view.contiguous(memory_format=memory_format)
+        view = view.contiguous(memory_format=memory_format(network.config.spatial_axes))
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             logits = network(view)
         answer = _activate(logits.float(), classes)

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from segue.errors import TrainingError
 from segue.loss import LossConfig, total_loss
-from segue.model.unet import UNet
+from segue.model.unet import UNet, memory_format, network_from
 from segue.train.batches import Batch
 from segue.train.schedule import Pace, averaging_weight, learning_rate_factor
 from segue.train.settings import TrainConfig
@@ -93,20 +92,8 @@ def train(
     return state, True
 
 
-def load_average(state: TrainState, average: dict[str, Tensor] | None = None) -> UNet:
-    """A network of its own that holds the moving average (or another state of the same shape), ready to predict."""
-    network = UNet(state.network.config)
-    network.load_state_dict(average if average is not None else state.average)
-    return network.to(memory_format=memory_format_of(network)).eval()  # type: ignore[call-overload, no-any-return]
-
-
-def memory_format_of(network: UNet) -> torch.memory_format:
-    """Channels last: the layout in which convolutions on processors (and tensor cores) are fast."""
-    return torch.channels_last if network.config.spatial_axes == 2 else torch.channels_last_3d
-
-
 def _fresh_state(network: UNet, config: TrainConfig) -> TrainState:
-    network.to(memory_format=memory_format_of(network))  # type: ignore[call-overload]
+    network.to(memory_format=memory_format(network.config.spatial_axes))  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
@@ -121,7 +108,7 @@ def _step(state: TrainState, batch: Batch, progress: float, config: TrainConfig,
     rate = config.learning_rate * learning_rate_factor(progress, warmup=config.warmup)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    image = batch.image.contiguous(memory_format=memory_format_of(network))
+    image = batch.image.contiguous(memory_format=memory_format(network.config.spatial_axes))
     with torch.autocast(image.device.type, batch.dtype, enabled=batch.dtype != torch.float32):
         logits = network(image)
     loss = total_loss(logits, batch.target, batch.weights, batch.maps, loss_config)
@@ -159,7 +146,7 @@ def _is_due(state: TrainState, pace: Pace, config: TrainConfig) -> bool:
 
 def _validate(state: TrainState, progress: float, validate: Validate, pace: Pace, observer: Observer) -> None:
     started = time.monotonic()
-    scores = validate(load_average(state))
+    scores = validate(network_from(state.network.config, state.average))
     seconds = time.monotonic() - started
     pace.note_validation(seconds)
     state.seconds += seconds
