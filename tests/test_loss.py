@@ -71,6 +71,13 @@ def test_auxiliary_loss_is_the_relative_entropy_of_two_coins():
     assert found.item() == pytest.approx(entropy[known].mean(), rel=1e-9)
 
 
+def test_inside_and_outside_of_objects_count_alike_however_many_pixels_they_have():
+    maps = torch.tensor([0.0, 0.0, 0.0, 1.0]).reshape(1, 1, 1, 4)
+    known = torch.zeros(1, 1, 4, dtype=torch.int64)
+    found = auxiliary_loss(torch.zeros(1, 1, 1, 4), maps, known)
+    assert found.item() == pytest.approx(2 * np.log(2))  # each side is wrong by one bit
+
+
 def test_auxiliary_loss_of_the_perfect_answer_is_0():
     maps = torch.tensor([0.1, 0.5, 0.9]).reshape(1, 1, 1, 3)
     known = torch.zeros(1, 1, 3, dtype=torch.int64)

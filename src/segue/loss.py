@@ -58,15 +58,18 @@ def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor) -> Tensor:
-    """Mean over known pixels of the binary cross-entropy of sigmoid(logits) and `maps` in [0, 1], both (B, A, ...).
+    """Binary cross-entropy of sigmoid(logits) and `maps` in [0, 1], both (B, A, ...): mean inside plus mean outside.
 
-    The entropy of the maps themselves is subtracted, so that a perfect answer costs 0.
+    Inside are the known pixels where a map is above 0, outside those where it is 0. With one mean over all, the many
+    pixels outside taught the network a distance that was nearly flat inside of the objects. The entropy of the maps
+    themselves is subtracted, so that a perfect answer costs 0.
     """
     known = (target != IGNORE).unsqueeze(1)
     maps = maps.clamp(0, 1)  # interpolation rounds ones to 1.0000001, which the entropy below refuses
     energy = F.binary_cross_entropy_with_logits(logits, maps, reduction="none")
     floor = F.binary_cross_entropy(maps, maps, reduction="none")
-    return ((energy - floor) * known).sum() / (known.sum() * maps.shape[1]).clamp(min=1)
+    sides = (known & (maps > 0), known & (maps == 0))
+    return torch.stack([((energy - floor) * side).sum() / side.sum().clamp(min=1) for side in sides]).sum()
 
 
 def total_loss(logits: Tensor, target: Tensor, weights: Tensor, maps: Tensor | None, config: LossConfig) -> Tensor:

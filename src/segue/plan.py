@@ -199,7 +199,11 @@ def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, 
         reason = (
             "objects: foreground with border weights, and the distance to each object's border to part touching ones"
         )
-        return TargetConfig(separate=False, w0=5.0, distance=True), LossConfig(dice=0.5), {"targets": reason}
+        return (
+            TargetConfig(separate=False, w0=5.0, distance=True),
+            LossConfig(dice=0.5, auxiliary=3.0),
+            {"targets": reason},
+        )
     if len(fingerprint.classes) == 2 and _foreground(fingerprint) > 0.5:
         reason = "dense cells: the background between them carries the border weights of the paper"
         return TargetConfig(w0=10.0), LossConfig(), {"targets": reason}

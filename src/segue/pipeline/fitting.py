@@ -1,6 +1,7 @@
 """From annotated images to a model: examine, plan, prepare, train, judge, keep."""
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from segue.io.files import write_whole
 from segue.model.file import ModelHeader
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize, network_from
+from segue.objects.decode import DecodeConfig
 from segue.pipeline.preparing import Part, examined, prepare, sides, spec_to_judge
 from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, STATE_NAME, kept_states, run_folder
 from segue.pipeline.validating import Validator
@@ -148,7 +150,9 @@ def _fit(
         everything: list[Part] = [(number, None) for number in range(len(validation))]
         told = spec_to_judge(validation, pairs, spec)
         _, judged = prepare(validation, [], everything, plan, told, observer.on_prepared)
-    validator = Validator(judged, spec.classes, _prediction(plan), budget=config.budget)
+    validator = Validator(
+        judged, spec.classes, _prediction(plan), budget=config.budget, decoding=_first_decoding(fingerprint)
+    )
     with torch.random.fork_rng():
         network = UNet(plan.network)
     initialize(network, generator=torch.Generator().manual_seed(plan.train.seed))
@@ -204,6 +208,15 @@ def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
     for old in (*states, folder / HISTORY_NAME, folder / LAST_NAME):
         old.unlink(missing_ok=True)
     write_whole(folder / "plan.toml", plan_to_toml(plan).encode())
+
+
+def _first_decoding(fingerprint: Fingerprint) -> DecodeConfig:
+    """How to decode before there is anything to tune on: nothing a quarter as large as the small objects is one."""
+    if fingerprint.objects is None:
+        return DecodeConfig()
+    small = fingerprint.objects.diameter[1]
+    area = math.pi / 4 * small**2 if fingerprint.spatial_axes == 2 else math.pi / 6 * small**3
+    return DecodeConfig(smallest_object=max(1, int(area / 4)), smoothing=0.5)
 
 
 def _prediction(plan: Plan) -> PredictConfig:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -42,6 +42,8 @@ class Validator:
     """How the network will be applied by its users."""
     budget: float | None = None
     """Seconds that the whole training may take, if that is limited."""
+    decoding: DecodeConfig = field(default_factory=DecodeConfig)
+    """How objects are decoded until the decoding is tuned."""
 
     def quick(self, network: UNet) -> dict[str, float]:
         """The scores of a few images without mirror images, for the training loop; empty without any image."""
@@ -55,7 +57,7 @@ class Validator:
         answers = [predict(network, one.pixels, classes=len(self.classes), config=config) for one in chosen]
         if chosen[0].labels.kind == "objects":
             examples = [self._example(one, answer) for one, answer in zip(chosen, answers, strict=True)]
-            score = decoding_score(examples, DecodeConfig())
+            score = decoding_score(examples, self.decoding)
             return {"score": score, SCORE_NAMES["objects"]: score}
         rows = [self._class_scores(one, answer) for one, answer in zip(chosen, answers, strict=True)]
         metrics = {name: entry["mean"] for name, entry in summarise(rows, resamples=1)["metrics"].items()}
@@ -73,12 +75,12 @@ class Validator:
             return {}, {}
         left = seconds_left or (lambda: math.inf)
         answers = self._answers_in_time(network, allowed=left() * (0.6 if self._of_objects else 1.0))
-        decoding = DecodeConfig()
+        decoding = self.decoding
         if self._of_objects:
             chosen = spread([one for one, _ in answers], pixels=PIXELS_FOR_TUNING)
             examples = [self._example(one, answer) for one, answer in answers if any(one is c for c in chosen)]
             for_scoring = left() / 3  # decoding and scoring every image comes after the tuning
-            decoding = tune_decoding(examples, should_stop=lambda: left() < for_scoring)
+            decoding = tune_decoding(examples, start=self.decoding, should_stop=lambda: left() < for_scoring)
         rows = [self._scores(one, answer, decoding) for one, answer in answers]
         summary = summarise(rows)
         summary["left_out"] = len(self.images) - len(answers)
