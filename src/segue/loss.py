@@ -5,6 +5,7 @@ All take logits (B, K, ...), targets (B, ...) of class ids with `IGNORE` where n
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
