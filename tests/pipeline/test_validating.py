@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,8 +119,31 @@ def test_images_that_do_not_fit_into_the_time_are_left_out_and_counted(monkeypat
     # After 0, 10 and 20 s another image of 10 s (and half of it for safety) is done within 35 s; after 30 s not.
     summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - now)
     assert (summary["images"], summary["left_out"]) == (3, 2)
-    now = 100.0
-    assert validator.final(copier(2), seconds_left=lambda: 35 - now) == ({}, {})
+    now = 100.0  # too late for all: one is judged all the same, so that a model never goes without a score
+    summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - now)
+    assert (summary["images"], summary["left_out"]) == (1, 4)
+
+
+def test_mirror_images_are_given_up_where_they_would_cost_images(monkeypatch):
+    now = 0.0
+    mirrored = []
+
+    def slow_predict(network, pixels, *, config, **more):
+        nonlocal now
+        now += 8 if config.mirror else 1
+        mirrored.append(config.mirror)
+        return predict(network, pixels, config=config, **more)
+
+    monkeypatch.setattr(validating, "predict", slow_predict)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(5)]
+    validator = replace(validator_of(*images), config=PredictConfig(precision="fp32", mirror=True))
+    summary, _ = validator.final(copier(2), seconds_left=lambda: 20 - now)
+    assert (summary["images"], summary["left_out"]) == (5, 0)
+    assert mirrored == [False] * 5
+    now, mirrored[:] = 0.0, []
+    validator.final(copier(2), seconds_left=lambda: 100 - now)
+    assert mirrored == [False] + [True] * 5
 
 
 def images_of(*sides):
