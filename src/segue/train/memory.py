@@ -10,8 +10,8 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 def keep_freed_memory() -> bool:
     """Ask the C library to keep freed memory instead of giving it back; True if it understood.
 
-    Without this glibc maps every large tensor anew at every step and the system clears each page again: page faults
-    took about a quarter of a training step. The process keeps its peak memory until it ends. Elsewhere than on
+    Without this glibc maps every large tensor anew at every step and the system clears each page again: half of
+    the page faults of a training step were these. The process keeps its peak memory until it ends. Elsewhere than on
     glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
