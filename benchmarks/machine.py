@@ -26,6 +26,14 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def memory(what: str) -> int:
+    """Bytes of memory of this process, on Linux: "VmRSS" now, "VmHWM" at its peak.
+
+    The peak of `resource.getrusage` is of no use here: a new process begins with that of its parent.
+    """
+    return int(_first_values(Path("/proc/self/status"))[what].split()[0]) * 1024
+
+
 def _first_values(path: Path) -> dict[str, str]:
     """The "name : value" lines of a file of Linux's; of equal names the first. Empty on other systems."""
     values: dict[str, str] = {}

@@ -79,3 +79,12 @@ def test_nobody_guesses_which_channel_is_which(image, channels, rgb):
     expected = rf"a\.tif: {image.channels} channels, but the network was trained on {channels}; .*same order"
     with pytest.raises(ImageError, match=expected):
         with_channels(image, channels=channels, rgb=rgb)
+
+
+def test_a_part_of_an_image_becomes_what_it_becomes_in_the_whole():
+    values = np.random.default_rng(0).uniform(0, 255, (3, 8, 5)).astype(np.float32)
+    values[:, :4] = values[:1, :4]  # the upper half is gray
+    whole = with_channels(Image(pixels=values, is_rgb=True), channels=1, rgb=False)
+    part = with_channels(Image(pixels=values[:, :4], is_rgb=True), channels=1, rgb=False)
+    assert (part.pixels == whole.pixels[:, :4]).all()
+    assert (part.pixels == values[:1, :4]).all()

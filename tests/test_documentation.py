@@ -24,6 +24,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from segue import cli, errors
+from segue.arrays import Labels
 from segue.cli import app
 from segue.config import plan_from_dict
 from segue.evaluate.classes import score_classes
@@ -228,9 +229,10 @@ def test_the_reference_names_every_option_of_a_command(name):
 
 
 NOTHING = np.zeros((4, 4), np.int32)
+KINDS = Labels(ids=NOTHING, kind="objects", classes=("background", "red", "white"), object_classes={})
 SCORES = [
     *score_classes(NOTHING, NOTHING).metrics(),
-    *score_objects(NOTHING, NOTHING).metrics(),
+    *score_objects(KINDS, KINDS).metrics(),
     *score_membranes(NOTHING, NOTHING).metrics(),
 ]
 

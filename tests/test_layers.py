@@ -12,11 +12,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "segue"
 
 LAYERS = (
     *("errors", "units", "arrays"),
-    *("io", "simulate", "fingerprint", "split", "channels", "normalize"),
+    *("io", "simulate", "resample", "fingerprint", "split", "channels", "normalize"),
     *("targets", "augment"),
     *("model", "loss", "predict", "train"),
     *("objects", "trained", "evaluate"),
-    *("plan", "config", "report", "pipeline", "cli"),
+    *("plan", "config", "report", "pipeline", "cli", "__main__"),
 )
 """Lowest first. A module imports from earlier layers and from its own package; this is the one place that says so.
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from segue import normalize as rules
 from segue.arrays import Image
 from segue.errors import ImageError, ModelFileError, UsageError
-from segue.normalize import FENCE_WIDTH, Normalization, measure, normalize, rescale
+from segue.normalize import FENCE_WIDTH, Normalization, measure, measure_values, normalize, rescale
 
 
 def image_of(*channels, is_rgb=False, name="a.tif") -> Image:
@@ -183,3 +184,45 @@ def test_a_description_without_a_field_is_refused():
 def test_settings_that_contradict_themselves_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         Normalization(**settings)
+
+
+VALUES = {
+    "bytes": lambda rng: rng.integers(0, 255, 5000),
+    "both signs": lambda rng: rng.normal(size=5000),
+    "tiny and huge": lambda rng: rng.normal(size=5000) * 10.0 ** rng.integers(-40, 38, 5000),
+    "all equal": lambda rng: np.full(5000, -3.5),
+    "zeros of both signs": lambda rng: rng.choice([-0.0, 0.0, 1.0, -1.0], 5000),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("percentiles", [(0.1, 99.9), (0, 100), (1, 99.8), (49, 51)])
+def test_percentiles_counted_in_parts_are_those_of_all_values_sorted(name, percentiles, monkeypatch):
+    values = VALUES[name](np.random.default_rng(0)).astype(np.float32)
+    whole = rules._inner_percentiles(values, *percentiles)
+    monkeypatch.setattr(rules, "_BLOCK", 700)
+    assert rules._inner_percentiles(values, *percentiles) == whole
+    ordered = np.sort(values)
+    ranks = int(np.ceil(percentiles[0] / 100 * 4999)), int(np.floor(percentiles[1] / 100 * 4999))
+    assert whole == tuple(ordered[list(ranks)])
+
+
+@pytest.mark.parametrize("kind", ["standard", "percentile", "none"])
+@pytest.mark.parametrize("is_rgb", [False, True])
+def test_what_is_measured_from_parts_is_what_is_measured_from_the_whole(kind, is_rgb, monkeypatch):
+    pixels = np.random.default_rng(0).gamma(2, 50, (3, 40, 50)).astype(np.float32)
+    config = Normalization(kind=kind)
+    asked = []
+
+    class Kept:
+        size = pixels.size
+
+        def __getitem__(self, part):
+            found = pixels.reshape(-1)[part]
+            asked.append(found.size)
+            return found
+
+    monkeypatch.setattr(rules, "_BLOCK", 700)
+    found = measure_values(Kept(), channels=3, is_rgb=is_rgb, config=config)
+    assert found == measure(Image(pixels=pixels, is_rgb=is_rgb), config)
+    assert max(asked) <= 700

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.config import plan_from_toml, plan_to_toml
 from segue.errors import TileError, UsageError
 from segue.fingerprint import Fingerprint
 from segue.model.geometry import axis_geometries
@@ -267,3 +268,57 @@ def test_a_plan_has_an_output_for_every_class_and_map():
     three = fingerprint((512, 512), classes=("a", "b", "c"), class_frequencies=(0.8, 0.1, 0.1))
     with pytest.raises(UsageError, match=r"has 2 outputs, but there are 3 classes and 0 maps .* network.outputs = 3"):
         check_fits(PLAN, three)
+
+
+MICROMETRES = {"unit": "micrometer"}
+
+
+def test_the_pixel_size_to_work_at_is_the_median_and_the_plan_says_why():
+    alike = make_plan(fingerprint((64, 64), pixel_size=(0.1, 0.1), **MICROMETRES))
+    assert (alike.pixel_size, alike.unit) == ((0.1, 0.1), "micrometer")
+    assert alike.reasons["pixel_size"].startswith("0.1 micrometer, that of the images; ")
+    mixed = fingerprint(
+        (64, 64),
+        pixel_size=(0.1, 0.1),
+        pixel_size_range=((0.07, 0.07), (0.18, 0.18)),
+        without_pixel_size=2,
+        **MICROMETRES,
+    )
+    for preset in ("auto", "paper"):
+        plan = make_plan(mixed, preset=preset)
+        assert plan.pixel_size == (0.1, 0.1)
+        assert plan.reasons["pixel_size"] == (
+            "images have 0.07 to 0.18 micrometer; trained at 0.1 micrometer, the median, to which the others are "
+            "resampled; each answer lies on the pixels of its image; 2 images say no size, taken to be the same"
+        )
+    assert plan_from_toml(plan_to_toml(plan), source="a").pixel_size == (0.1, 0.1)
+
+
+def test_without_a_pixel_size_in_a_unit_of_length_nothing_is_resampled():
+    for data in (fingerprint((64, 64)), fingerprint((8, 64, 64), pixel_size=(5.0, 1.0, 1.0))):
+        plan = make_plan(data)
+        assert plan.pixel_size is None
+        assert "pixel_size" not in plan.reasons
+    assert make_plan(KINDS["thick slices"]).network.kernels[0] == (1, 3, 3)  # proportions count all the same
+
+
+def test_patches_are_those_of_the_images_at_the_pixel_size_to_work_at():
+    shapes = {"pixel_size": (0.1, 0.1), "working_shape": (100, 120), **MICROMETRES}
+    assert make_plan(fingerprint((400, 480), **shapes)).batches.patch == (112, 128)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pixel_size": (1.0, 0.1, 0.1)}, "pixel_size = .* has 3 numbers, but the network has 2 spatial axes"),
+        ({"pixel_size": (0.1, 0.0)}, "holds a number that is no length above 0"),
+        ({"pixel_size": (0.1, float("nan"))}, "holds a number that is no length above 0"),
+        (
+            {"pixel_size": (0.1, 0.1), "unit": "inch"},
+            'the unit of pixel_size is "micrometer" or "millimeter", not "inch"',
+        ),
+    ],
+)
+def test_a_pixel_size_that_cannot_be_is_refused(changes, message):
+    with pytest.raises(UsageError, match=message):
+        replace(make_plan(KINDS["gray 512"]), **changes)

@@ -187,3 +187,29 @@ def test_the_camera_counts_photons():
 def test_grey_values_are_clipped_and_rounded():
     signal = np.array([-1.0, 0.0, 0.5, 1.0, 9.0], np.float32)
     np.testing.assert_array_equal(to_grey_values(signal), [0, 0, 128, 255, 255])
+
+
+def test_cells_of_a_second_kind_are_larger_branching_and_brighter():
+    config = CellsConfig(diameter=16, second_kind=0.4, shading=0, density=0.3, brightness_spread=0.1)
+    image, labels = simulate_cells((320, 320), seed=1, config=config)
+    assert labels.classes == ("background", "red", "white")
+    assert sorted(labels.object_classes) == list(range(1, labels.ids.max() + 1))
+    kinds = labels.classes_of(labels.ids)
+    classes = np.array(list(labels.object_classes.values()))
+    assert (classes == 2).mean() == pytest.approx(0.4, abs=0.15)
+    red, white = (image.pixels[0][kinds == number].mean() for number in (1, 2))
+    assert white > 1.5 * red
+    areas = np.bincount(labels.ids.ravel())[1:]
+    assert np.median(areas[classes == 2]) > 1.3 * np.median(areas[classes == 1])
+
+
+def test_one_kind_of_cells_has_no_classes_and_all_of_the_second_kind_have_that():
+    assert simulate_cells((40, 40), seed=0)[1].object_classes is None
+    labels = simulate_cells((20, 48, 48), seed=0, config=CellsConfig(diameter=12, second_kind=1))[1]
+    assert set(labels.object_classes.values()) == {2}
+
+
+@pytest.mark.parametrize("wrong", [{"second_kind": 1.2}, {"second_branching": -1}, {"second_diameter": 0}])
+def test_a_second_kind_that_cannot_be_is_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        CellsConfig(**wrong)

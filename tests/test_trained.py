@@ -11,7 +11,8 @@ from segue.model.unet import UNet, initialize, isotropic_config
 from segue.normalize import Normalization, normalize
 from segue.objects.decode import DecodeConfig, decode_objects
 from segue.predict.infer import PredictConfig, predict
-from segue.trained import Answer, Model, load, most_probable, with_user_wishes
+from segue.resample import resample_values, with_pixel_size
+from segue.trained import Answer, Model, at_magnification, load, most_probable, objects_of, with_user_wishes
 
 
 def model_of(axes=2, *, classes=("background", "a", "b"), auxiliary=(), channels=1, seed=0, **header):
@@ -182,3 +183,69 @@ def test_a_wish_changes_what_it_names_and_nothing_else(wish):
 def test_impossible_wishes_are_refused(wish, message):
     with pytest.raises(UsageError, match=message):
         with_user_wishes(OWN, **SILENT | wish)
+
+
+MICROMETRES = {"unit": "micrometer"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "seen"),
+    [
+        ((30, 41), (1.0, 1.0), (60, 82)),
+        ((30, 41), (0.25, 0.25), (15, 21)),
+        ((6, 20, 20), (2.0, 0.25, 0.25), (6, 10, 10)),
+        ((6, 20, 20), (5.0, 0.5, 0.5), (15, 20, 20)),
+    ],
+)
+def test_an_image_with_other_pixels_is_resampled_as_a_whole_and_its_answer_back(shape, size, seen):
+    works_at = (2.0, 0.5, 0.5)[-len(shape) :]
+    model = model_of(len(shape), auxiliary=("distance",), pixel_size=works_at, **MICROMETRES)
+    image = replace(image_of(shape), space=Space(pixel_size=size, **MICROMETRES))
+    at_work = with_pixel_size(image, model.working)
+    assert at_work.shape == seen
+    network = predict(model._network, normalize(at_work, Normalization()), classes=3, config=model.prediction())
+    answer = model.answer(image)
+    assert (answer.probabilities == resample_values(network[:3], shape)).all()
+    assert answer.distance is not None
+    assert (answer.distance == resample_values(network[3:], shape)[0]).all()
+    assert (answer.space, answer.worked_on) == (image.space, seen)
+    np.testing.assert_allclose(answer.probabilities.sum(axis=0), 1, atol=1e-6)
+
+
+def test_tiles_do_not_change_the_answer_for_a_resampled_image():
+    model = model_of(pixel_size=(0.4, 0.4), **MICROMETRES)
+    image = image_of((70, 90))
+    whole = model.probabilities(image, config=PredictConfig(precision="fp32"))
+    tiled = model.probabilities(image, config=PredictConfig(precision="fp32", tile=40))
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("header", "space"),
+    [
+        ({}, Space(pixel_size=(7.0, 7.0), unit="micrometer")),
+        ({"pixel_size": (0.5, 0.5), "unit": "micrometer"}, Space()),
+        ({"pixel_size": (0.5, 0.5), "unit": "micrometer"}, Space(pixel_size=(0.52, 0.47), unit="micrometer")),
+    ],
+)
+def test_unknown_and_like_pixel_sizes_change_nothing(header, space):
+    image = replace(image_of(), space=space)
+    answer = model_of(**header).answer(image)
+    assert (answer.probabilities == model_of().answer(image).probabilities).all()
+    assert answer.worked_on is None
+    assert answer.magnification == 1
+
+
+def test_sizes_of_the_decoding_are_those_of_the_pixels_that_the_network_works_at():
+    decoding = DecodeConfig(smallest_object=10, smoothing=0.5)
+    assert at_magnification(decoding, 1.0, axes=2) is decoding
+    finer = at_magnification(decoding, 2.0, axes=2)
+    assert (finer.smallest_object, finer.smoothing) == (40, 1.0)
+    assert at_magnification(decoding, 2.0, axes=3).smallest_object == 80
+    assert at_magnification(decoding, 0.1, axes=2).smallest_object == 1
+    probabilities = np.zeros((2, 20, 20), np.float32)
+    probabilities[0], probabilities[:, 5:9, 5:9] = 1, [[[0.0]], [[1.0]]]
+    answer = Answer(probabilities, None, Space(), worked_on=(10, 10))
+    assert answer.magnification == 2
+    assert objects_of(answer, DecodeConfig(smallest_object=4)).max() == 1  # 16 pixels are 4 of the network's
+    assert objects_of(answer, DecodeConfig(smallest_object=5)).max() == 0

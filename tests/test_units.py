@@ -1,7 +1,7 @@
 import pytest
 
 from segue.errors import UsageError
-from segue.units import format_duration, parse_duration, parse_size
+from segue.units import format_duration, parse_duration, parse_pixel_size, parse_size
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,23 @@ def test_a_size_is_read_in_bytes(text, size):
 def test_what_is_not_a_size_is_refused_with_an_example(text):
     with pytest.raises(UsageError, match="is not a size; write it like 500MB or 2GB"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0.1", (0.1,)),
+        (".5um", (0.5,)),
+        ("2,0.5,0.5", (2.0, 0.5, 0.5)),
+        ("2 x 0.5 x 0.5", (2.0, 0.5, 0.5)),
+        ("1e-3, 2e-3", (0.001, 0.002)),
+    ],
+)
+def test_a_pixel_size_is_read_in_micrometres(text, size):
+    assert parse_pixel_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1,2,3,4", "0.1 mm", "nan", "1e12", "1,,2", "inf"])
+def test_what_is_not_a_pixel_size_is_refused_with_an_example(text):
+    with pytest.raises(UsageError, match=r"is not a pixel size; write micrometres such as 0\.1"):
+        parse_pixel_size(text)

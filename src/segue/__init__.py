@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from segue.fingerprint import examine
     from segue.io.datasets import find_pairs, read_pair
     from segue.io.images import read_image, write_labels, write_probabilities
+    from segue.objects.classes import classify_objects
     from segue.objects.decode import DecodeConfig
     from segue.pipeline.fitting import FitConfig, fit
     from segue.pipeline.predicting import predict_files
@@ -43,6 +44,7 @@ _PLACES = {
     "read_image": "segue.io.images",
     "write_labels": "segue.io.images",
     "write_probabilities": "segue.io.images",
+    "classify_objects": "segue.objects.classes",
     "DecodeConfig": "segue.objects.decode",
     "FitConfig": "segue.pipeline.fitting",
     "fit": "segue.pipeline.fitting",
@@ -67,6 +69,7 @@ __all__ = [
     "Probabilities",
     "SegueError",
     "Space",
+    "classify_objects",
     "evaluate_files",
     "examine",
     "find_pairs",

@@ -4,8 +4,9 @@
 channels, Z, Y, X, where Z is missing in 2D.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ LabelKind = Literal["classes", "objects"]
 
 IGNORE = -1
 """The id of pixels in `Labels` that nobody has annotated: they weigh 0 in training and do not count in scores."""
+
+
+MICROMETRES = {"micrometer": 1.0, "millimeter": 1000.0}
+"""Micrometres in each unit of length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,12 @@ class Space:
     """NIfTI only: the 4x4 matrix from voxel (i, j, k) of the file to RAS+ millimetres."""
     orientation: str = ""
     """NIfTI only: axis codes of the file such as "LPS"; the array in memory is always RAS+, transposed to z y x."""
+
+    @property
+    def micrometres(self) -> tuple[float, ...] | None:
+        """`pixel_size` in micrometres; None if it is not known, or not in a unit of length."""
+        factor = MICROMETRES.get(self.unit)
+        return tuple(size * factor for size in self.pixel_size) if self.pixel_size and factor else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +83,10 @@ class Labels:
     kind: LabelKind
     """Whether `ids` are classes or objects."""
     classes: tuple[str, ...] = ("background", "foreground")
-    """Names of the K classes; for objects, background and the class of the objects."""
+    """Names of the K classes; for objects, background and the class or the classes of the objects."""
+    object_classes: Mapping[int, int] | None = None
+    """For objects of several classes: object id -> class id 1..K-1, or `IGNORE` where nobody has said it. It may name
+    ids that are not in `ids`. None if all objects are of class 1, and for class labels."""
     space: Space = field(default_factory=Space)
     """Where the pixels are."""
     name: str = ""
@@ -86,6 +100,20 @@ class Labels:
     def shape(self) -> tuple[int, ...]:
         """Lengths of the spatial axes, (Y, X) or (Z, Y, X)."""
         return self.ids.shape
+
+    def classes_of(self, ids: NDArray[Any]) -> NDArray[np.int32]:
+        """The class of each of the object `ids` (any shape), int32: 0 for 0, `IGNORE` where unknown.
+
+        Without `object_classes` every object is of class 1; with it, an id that it does not name is unknown.
+        """
+        if self.object_classes is None:
+            of_one: NDArray[np.int32] = np.minimum(ids, 1).astype(np.int32)
+            return of_one
+        table = {IGNORE: IGNORE, **self.object_classes, 0: 0}
+        known = np.array(sorted(table), np.int64)
+        meaning = np.array([table[int(one)] for one in known], np.int32)
+        place = np.searchsorted(known, ids).clip(max=len(known) - 1)
+        return np.where(known[place] == ids, meaning[place], np.int32(IGNORE)).astype(np.int32)
 
 
 @dataclass(frozen=True, kw_only=True)

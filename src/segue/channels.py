@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from segue.arrays import Image
 from segue.errors import ImageError
 
@@ -23,11 +25,9 @@ def with_channels(image: Image, *, channels: int, rgb: bool) -> Image:
         return replace(image, is_rgb=rgb)  # whether the channels are normalised together
     if channels == 1 and image.is_rgb:
         red, green, blue = image.pixels
-        gray = (
-            red
-            if (red == green).all() and (red == blue).all()
-            else sum(weight * channel for weight, channel in zip(LUMINANCE, image.pixels, strict=True))
-        )
+        # Pixel by pixel, so that any part of an image becomes what it becomes in the whole.
+        luminance = sum(weight * channel for weight, channel in zip(LUMINANCE, image.pixels, strict=True))
+        gray = np.where((red == green) & (red == blue), red, luminance)
         return replace(image, pixels=gray[None].astype("float32"), is_rgb=False)
     raise ImageError(
         f"{image.name or 'the image'}: {image.channels} channels, but the network was trained on {channels}; "

@@ -1,8 +1,12 @@
 """The energy of the paper and what may stand beside it: weighted cross-entropy, soft Dice, auxiliary maps.
 
 All take logits (B, K, ...), targets (B, ...) of class ids with `IGNORE` where nobody knows, and weights (B, ...).
+
+Every sum over pixels goes through `total`: where several processes have a share of the batch each, it makes of the own
+sum that of all, and each process computes the one loss of the whole batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +15,9 @@ from torch.nn import functional as F
 
 from segue.arrays import IGNORE
 from segue.errors import UsageError
+
+Total = Callable[[Tensor], Tensor]
+"""The sum of a tensor over all processes; see `segue.train.world.World.total`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +38,22 @@ class LossConfig:
             raise UsageError("a loss needs cross_entropy or dice above 0; both are 0")
 
 
-def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+def alone(own: Tensor) -> Tensor:
+    """The total of a process that sees the whole batch: what it has itself."""
+    return own
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor, *, total: Total = alone) -> Tensor:
     """Mean over known pixels of -w(x) log p_l(x)(x), with p the softmax over K (Ronneberger et al. 2015, eq. 1).
 
     The paper sums over the image; the mean differs by a constant factor and does not depend on the patch size.
     Without any known pixel it is 0.
     """
     energy = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none")
-    return (weights * energy).sum() / (target != IGNORE).sum().clamp(min=1)
+    return total((weights * energy).sum()) / total((target != IGNORE).sum()).clamp(min=1)
 
 
-def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+def soft_dice_loss(logits: Tensor, target: Tensor, *, total: Total = alone) -> Tensor:
     """1 - mean over the classes of 2 sum(p t) / (sum(p) + sum(t)), sums over the known pixels of the whole batch.
 
     Summing over the batch keeps a class that is missing in one patch from counting there as a total failure. A
@@ -51,14 +63,14 @@ def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     probabilities = logits.softmax(dim=1) * known
     truth = F.one_hot(target.clamp(min=0), logits.shape[1]).movedim(-1, 1) * known
     over = [0, *range(2, logits.ndim)]
-    present = truth.sum(over)
-    overlap = (probabilities * truth).sum(over)
-    dice = 2 * overlap / (probabilities.sum(over) + present).clamp(min=1e-6)
+    present = total(truth.sum(over))
+    overlap = total((probabilities * truth).sum(over))
+    dice = 2 * overlap / (total(probabilities.sum(over)) + present).clamp(min=1e-6)
     here = present > 0
     return 1 - dice[here].mean() if bool(here.any()) else logits.sum() * 0
 
 
-def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor) -> Tensor:
+def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor, *, total: Total = alone) -> Tensor:
     """Binary cross-entropy of sigmoid(logits) and `maps` in [0, 1], both (B, A, ...): mean inside plus mean outside.
 
     Inside are the known pixels where a map is above 0, outside those where it is 0. With one mean over all, the many
@@ -70,18 +82,27 @@ def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor) -> Tensor:
     energy = F.binary_cross_entropy_with_logits(logits, maps, reduction="none")
     floor = F.binary_cross_entropy(maps, maps, reduction="none")
     sides = (known & (maps > 0), known & (maps == 0))
-    return torch.stack([((energy - floor) * side).sum() / side.sum().clamp(min=1) for side in sides]).sum()
+    means = [total(((energy - floor) * side).sum()) / total(side.sum()).clamp(min=1) for side in sides]
+    return torch.stack(means).sum()
 
 
-def total_loss(logits: Tensor, target: Tensor, weights: Tensor, maps: Tensor | None, config: LossConfig) -> Tensor:
+def total_loss(
+    logits: Tensor,
+    target: Tensor,
+    weights: Tensor,
+    maps: Tensor | None,
+    config: LossConfig,
+    *,
+    total: Total = alone,
+) -> Tensor:
     """The sum of all parts: the first channels of `logits` are the classes, the last ones the auxiliary `maps`."""
     logits = logits.float()  # bf16 has 8 bits of mantissa: too few for a mean over 10^5 pixels
     classes = logits.shape[1] - (0 if maps is None else maps.shape[1])
     loss = logits.new_zeros(())
     if config.cross_entropy:
-        loss = loss + config.cross_entropy * weighted_cross_entropy(logits[:, :classes], target, weights)
+        loss = loss + config.cross_entropy * weighted_cross_entropy(logits[:, :classes], target, weights, total=total)
     if config.dice:
-        loss = loss + config.dice * soft_dice_loss(logits[:, :classes], target)
+        loss = loss + config.dice * soft_dice_loss(logits[:, :classes], target, total=total)
     if maps is not None and config.auxiliary:
-        loss = loss + config.auxiliary * auxiliary_loss(logits[:, classes:], maps, target)
+        loss = loss + config.auxiliary * auxiliary_loss(logits[:, classes:], maps, target, total=total)
     return loss

@@ -16,7 +16,7 @@ fence; "fixed" clips where the data set says.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +112,32 @@ class Scaling:
     factor: tuple[float, ...]
 
 
+class Values(Protocol):
+    """A row of float32 of which parts can be had: a numpy array, or a file."""
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]:
+        """The values of one part."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Part:
+    """`size` values from `start` on."""
+
+    values: Values
+    start: int
+    size: int
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]:
+        start, stop, _ = part.indices(self.size)
+        return self.values[self.start + start : self.start + stop]
+
+
 def normalize(image: Image, config: Normalization) -> NDArray[np.float32]:
     """The image's intensities as the network sees them: (C, Y, X) or (C, Z, Y, X), float32.
 
@@ -125,16 +151,22 @@ def normalize(image: Image, config: Normalization) -> NDArray[np.float32]:
 
 def measure(image: Image, config: Normalization) -> Scaling:
     """The statistics of one whole image. Raises ImageError as `normalize` does."""
-    _check_finite(image)
-    channels = image.channels
+    values = np.ascontiguousarray(image.pixels).reshape(-1)
+    return measure_values(values, channels=image.channels, is_rgb=image.is_rgb, config=config, name=image.name)
+
+
+def measure_values(values: Values, *, channels: int, is_rgb: bool, config: Normalization, name: str = "") -> Scaling:
+    """As `measure`, for all values of an image, channel after channel, of which only parts are in memory at a time."""
+    _check_finite(values, name)
     if config.kind == "fixed":
-        return _fixed(image, config)
-    if config.kind == "none" or image.pixels.size == 0:
+        return _fixed(channels, config, name)
+    if config.kind == "none" or values.size == 0:
         return _repeat((-math.inf, math.inf, 0.0, 1.0), channels)
     one = _standard if config.kind == "standard" else _percentile
-    if image.is_rgb and config.rgb_jointly:
-        return _repeat(one(image.pixels, config), channels)
-    found = [one(channel, config) for channel in image.pixels]
+    if is_rgb and config.rgb_jointly:
+        return _repeat(one(values, config), channels)
+    size = values.size // channels
+    found = [one(_Part(values, number * size, size), config) for number in range(channels)]
     low, high, shift, factor = zip(*found, strict=True)
     return Scaling(low=low, high=high, shift=shift, factor=factor)
 
@@ -152,33 +184,32 @@ def rescale(pixels: NDArray[np.float32], scaling: Scaling) -> NDArray[np.float32
     return result
 
 
-def _standard(values: NDArray[np.float32], _: Normalization) -> tuple[float, float, float, float]:
+def _standard(values: Values, _: Normalization) -> tuple[float, float, float, float]:
     low, high = _fence(values, *FENCE_PERCENTILES)
-    flat = values.reshape(-1)
-    least, greatest = max(float(flat.min()), low), min(float(flat.max()), high)
+    extremes = _extremes(values)
+    least, greatest = max(extremes[0], low), min(extremes[1], high)
     if least == greatest:
         return low, high, least, 0.0
-    mean = math.fsum(float(np.clip(block, low, high).sum()) for block in _doubles(flat)) / flat.size
-    squares = math.fsum(float(np.square(np.clip(block, low, high) - mean).sum()) for block in _doubles(flat))
-    return low, high, mean, 1 / math.sqrt(squares / flat.size)
+    mean = math.fsum(float(np.clip(block, low, high).sum()) for block in _doubles(values)) / values.size
+    squares = math.fsum(float(np.square(np.clip(block, low, high) - mean).sum()) for block in _doubles(values))
+    return low, high, mean, 1 / math.sqrt(squares / values.size)
 
 
-def _percentile(values: NDArray[np.float32], config: Normalization) -> tuple[float, float, float, float]:
+def _percentile(values: Values, config: Normalization) -> tuple[float, float, float, float]:
     bottom, top = _inner_percentiles(values, config.low, config.high)
     if bottom == top:
-        bottom, top = float(values.min()), float(values.max())
+        bottom, top = _extremes(values)
     if bottom == top:
         return -math.inf, math.inf, bottom, 0.0
     reach = FENCE_WIDTH * (top - bottom)
     return bottom - reach, top + reach, (bottom + top) / 2, 2 / (top - bottom)
 
 
-def _fixed(image: Image, config: Normalization) -> Scaling:
-    channels = image.channels
+def _fixed(channels: int, config: Normalization, image: str) -> Scaling:
     for name, given in (("mean", config.mean), ("std", config.std), ("clip", config.clip)):
         if len(given) not in (0, 1, channels):
             raise ImageError(
-                f"{_name(image)} has {channels} channels, but the normalisation holds {name} for "
+                f"{image or 'the image'} has {channels} channels, but the normalisation holds {name} for "
                 f"{len(given)}; "
                 f"use images with the channels the model was trained on"
             )
@@ -193,26 +224,66 @@ def _fixed(image: Image, config: Normalization) -> Scaling:
     )
 
 
-def _fence(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+def _fence(values: Values, low: float, high: float) -> tuple[float, float]:
     bottom, top = _inner_percentiles(values, low, high)
     if bottom == top:
         return -math.inf, math.inf
     return bottom - FENCE_WIDTH * (top - bottom), top + FENCE_WIDTH * (top - bottom)
 
 
-def _inner_percentiles(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+def _inner_percentiles(values: Values, low: float, high: float) -> tuple[float, float]:
     """Order statistics at `low` and `high` percent, rounded towards the median: never the very extremes."""
     last = values.size - 1
     ranks = math.ceil(low / 100 * last), math.floor(high / 100 * last)
     if ranks[0] > ranks[1]:  # fewer pixels than the percentiles tell apart: the median is all there is
         ranks = (last // 2, last // 2)
-    ordered = np.partition(values.reshape(-1), ranks)
-    return float(ordered[ranks[0]]), float(ordered[ranks[1]])
+    if values.size <= _BLOCK:
+        ordered = np.partition(values[:], ranks)
+        return float(ordered[ranks[0]]), float(ordered[ranks[1]])
+    bottom, top = _of_ranks(values, ranks)
+    return bottom, top
 
 
-def _doubles(flat: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
-    for block in _blocks(flat.size):
-        yield flat[block].astype(np.float64)
+def _of_ranks(values: Values, ranks: tuple[int, int]) -> list[float]:
+    """The values that `ranks` values come before in ascending order, exactly, without a copy of all values.
+
+    By counting: how often each upper half of the 32 bits occurs tells the upper half of the one looked for, and among
+    the values that share it how often each lower half occurs tells the lower.
+    """
+    counts = np.zeros(1 << 16, np.int64)
+    for block in _blocks(values.size):
+        counts += np.bincount(_ascending(values[block]) >> np.uint32(16), minlength=1 << 16)
+    before = np.cumsum(counts) - counts
+    uppers = [int(np.searchsorted(before, rank, side="right")) - 1 for rank in ranks]
+    lowers = {upper: np.zeros(1 << 16, np.int64) for upper in uppers}
+    for block in _blocks(values.size):
+        keys = _ascending(values[block])
+        for upper, each in lowers.items():
+            alike = keys[keys >> np.uint32(16) == upper]
+            each += np.bincount(alike & np.uint32(0xFFFF), minlength=1 << 16)
+    found = []
+    for rank, upper in zip(ranks, uppers, strict=True):
+        lower = int(np.searchsorted(np.cumsum(lowers[upper]), rank - int(before[upper]), side="right"))
+        bits = upper << 16 | lower
+        bits ^= 0x80000000 if bits >> 31 else 0xFFFFFFFF
+        found.append(float(np.array(bits, np.uint32).view(np.float32)))
+    return found
+
+
+def _ascending(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Whole numbers in the order of the values: of an IEEE 754 number the sign turned, of a negative one all bits."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    return np.where(bits >> np.uint32(31) == 0, bits ^ np.uint32(0x80000000), ~bits)
+
+
+def _extremes(values: Values) -> tuple[float, float]:
+    both = [(float(values[block].min()), float(values[block].max())) for block in _blocks(values.size)]
+    return min(low for low, _ in both), max(high for _, high in both)
+
+
+def _doubles(values: Values) -> Iterator[NDArray[np.float64]]:
+    for block in _blocks(values.size):
+        yield values[block].astype(np.float64)
 
 
 def _blocks(size: int) -> Iterator[slice]:
@@ -225,15 +296,10 @@ def _repeat(one: tuple[float, float, float, float], channels: int) -> Scaling:
     return Scaling(low=low, high=high, shift=shift, factor=factor)
 
 
-def _check_finite(image: Image) -> None:
-    flat = np.ascontiguousarray(image.pixels).reshape(-1)
-    finite = sum(int(np.isfinite(flat[block]).sum()) for block in _blocks(flat.size))
-    if finite < flat.size:
+def _check_finite(values: Values, name: str) -> None:
+    finite = sum(int(np.isfinite(values[block]).sum()) for block in _blocks(values.size))
+    if finite < values.size:
         raise ImageError(
-            f"{_name(image)}: {flat.size - finite} of {flat.size} pixels are NaN or infinite; "
+            f"{name or 'the image'}: {values.size - finite} of {values.size} pixels are NaN or infinite; "
             f"replace them, for example by the median of their neighbours"
         )
-
-
-def _name(image: Image) -> str:
-    return image.name or "the image"

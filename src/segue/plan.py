@@ -10,6 +10,7 @@ from itertools import compress
 from math import ceil, prod
 from typing import Literal
 
+from segue.arrays import MICROMETRES, Space
 from segue.augment.compose import AugmentConfig, default_augmentation
 from segue.errors import UsageError
 from segue.fingerprint import Fingerprint
@@ -17,6 +18,7 @@ from segue.loss import LossConfig
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNetConfig, paper_config
 from segue.normalize import Normalization
+from segue.resample import are_alike, shown
 from segue.targets.border_weights import class_weights
 from segue.targets.prepare import TargetConfig
 from segue.train.settings import BatchConfig, TrainConfig
@@ -61,6 +63,11 @@ class Plan:
     """What is minimised."""
     train: TrainConfig
     """Optimiser, schedule, seed."""
+    pixel_size: tuple[float, ...] | None = None
+    """Size of the pixels that the network works at along (z) y x, in `unit`: images that say another one are resampled,
+    for training and for prediction. None: every image is taken as it is."""
+    unit: str = "micrometer"
+    """Unit of `pixel_size`: "micrometer" or "millimeter"."""
     rgb: bool = False
     """Whether the channels are red, green and blue; gray images are then repeated three times."""
     context: int = 16
@@ -84,8 +91,22 @@ class Plan:
             geometry.output_size(size)  # says which sizes are legal
         if self.targets.class_weights and len(self.targets.class_weights) > self.network.outputs:
             raise UsageError(f"{len(self.targets.class_weights)} class weights for {self.network.outputs} outputs")
+        if self.pixel_size is not None and len(self.pixel_size) != self.network.spatial_axes:
+            raise UsageError(
+                f"pixel_size = {list(self.pixel_size)} has {len(self.pixel_size)} numbers, but the network has "
+                f"{self.network.spatial_axes} spatial axes; give one for each axis"
+            )
+        if not all(0 < size < float("inf") for size in self.pixel_size or ()):
+            raise UsageError(f"pixel_size = {list(self.pixel_size or ())} holds a number that is no length above 0")
+        if self.pixel_size is not None and self.unit not in MICROMETRES:
+            raise UsageError(f'the unit of pixel_size is "micrometer" or "millimeter", not "{self.unit}"')
         if not 0 <= self.validation_fraction < 1:
             raise UsageError(f"validation_fraction is a share from 0 to below 1, not {self.validation_fraction}")
+
+    @property
+    def working(self) -> Space:
+        """The pixel size that the network works at, as a Space."""
+        return Space(pixel_size=self.pixel_size, unit=self.unit)
 
 
 def check_fits(plan: Plan, fingerprint: Fingerprint) -> None:
@@ -153,12 +174,15 @@ def make_plan(
     )
     network, why_width = _as_wide_as_time_allows(network, batches, budget, step_seconds)
     reasons |= {
-        "patch": f"images are about {_times(fingerprint.median_shape)} px; "
+        "patch": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
         f"{batches.batch} patches of {_times(patch)} px a step",
         "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
     }
+    pixel_size, unit, why_size = _pixel_size(fingerprint)
     return Plan(
         network=network,
+        pixel_size=pixel_size,
+        unit=unit,
         rgb=fingerprint.colour != "gray",
         normalization=Normalization(kind="standard"),
         targets=targets,
@@ -166,7 +190,7 @@ def make_plan(
         augment=default_augmentation(patch, rgb=fingerprint.colour != "gray", spacing=spacing),
         loss=loss,
         train=TrainConfig(seed=seed),
-        reasons=reasons,
+        reasons=why_size | reasons,
     )
 
 
@@ -180,8 +204,11 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
     geometry = axis_geometries(network)[0]
     patch = (geometry.legal_size(572 if axes == 2 else 116),) * axes
     weights = class_weights([max(f, 1e-6) for f in fingerprint.class_frequencies])
+    pixel_size, unit, why_size = _pixel_size(fingerprint)
     return Plan(
         network=network,
+        pixel_size=pixel_size,
+        unit=unit,
         rgb=fingerprint.colour != "gray",
         normalization=Normalization(kind="standard"),
         targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
@@ -190,7 +217,7 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
         loss=LossConfig(cross_entropy=1.0, dice=0.0),
         train=TrainConfig(seed=seed, learning_rate=2e-4),
         mirror=False,
-        reasons={"network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter"},
+        reasons=why_size | {"network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter"},
     )
 
 
@@ -211,6 +238,28 @@ def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, 
     return TargetConfig(w0=0.0), LossConfig(dice=1.0), {"targets": reason}
 
 
+def _pixel_size(fingerprint: Fingerprint) -> tuple[tuple[float, ...] | None, str, dict[str, str]]:
+    """The pixel size to work at, its unit, and why: the median, as docs/decisions/0011-working-pixel-size.md says."""
+    size, unit = fingerprint.pixel_size, fingerprint.unit
+    if size is None or unit not in MICROMETRES:
+        return None, "micrometer", {}
+    middle = shown(Space(pixel_size=size, unit=unit))
+    low, high = fingerprint.pixel_size_range or (size, size)
+    ratios = [edge / usual for ends in (low, high) for edge, usual in zip(ends, size, strict=True)]
+    if all(are_alike(ratio) for ratio in ratios):
+        reason = f"{middle}, that of the images; an image with pixels of another size is resampled when it is predicted"
+    else:
+        ends = [shown(Space(pixel_size=edge, unit=unit)) for edge in (low, high)]
+        reason = (
+            f"images have {ends[0].removesuffix(f' {unit}')} to {ends[1]}; trained at {middle}, the median, to which "
+            "the others are resampled; each answer lies on the pixels of its image"
+        )
+    if fingerprint.without_pixel_size:
+        count = fingerprint.without_pixel_size
+        reason += f"; {count} image{'s say' if count > 1 else ' says'} no size, taken to be the same"
+    return size, unit, {"pixel_size": reason}
+
+
 def _foreground(fingerprint: Fingerprint) -> float:
     return 1 - fingerprint.class_frequencies[0]
 
@@ -229,7 +278,7 @@ def _patch_and_levels(
     The patch is as large as the median image if it may be, else of the same proportions in space.
     """
     axes = fingerprint.spatial_axes
-    wanted = [float(length) for length in fingerprint.median_shape]
+    wanted = [float(length) for length in fingerprint.working_shape or fingerprint.median_shape]
     while prod(wanted) > PATCH_PIXELS[axes]:
         longest = max(range(axes), key=lambda axis: wanted[axis] * spacing[axis])
         wanted[longest] *= 0.95

@@ -1,19 +1,25 @@
 """A trained network as people use it: an image goes in, probabilities, classes or objects come out."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from segue.arrays import Image, Labels, Space
 from segue.channels import with_channels
 from segue.errors import ImageError
+from segue.model.device import best_device
 from segue.model.file import ModelFile, ModelHeader, read_model, write_model
 from segue.model.unet import UNet
 from segue.normalize import normalize
 from segue.objects.decode import DecodeConfig, decode_objects
-from segue.predict.infer import PredictConfig, Progress, predict
+from segue.predict.infer import Pixels, PredictConfig, Progress, predict, prepare
+from segue.predict.quick import QuickUNet
+from segue.resample import resample_values, with_pixel_size
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,14 @@ class Answer:
     """([Z,] Y, X), float32 in [0, 1]: learnt distance to an object's border, if the network has it."""
     space: Space
     """Where the pixels are: that of the image."""
+    worked_on: tuple[int, ...] | None = None
+    """Shape of the grid that the network worked on, if the image was resampled to its pixel size."""
+
+    @property
+    def magnification(self) -> float:
+        """How many pixels of the image lie along one pixel of the grid that the network worked on."""
+        shape = self.probabilities.shape[1:]
+        return magnification(shape, self.worked_on or shape)
 
     @property
     def foreground(self) -> NDArray[np.float32]:
@@ -44,16 +58,21 @@ class Model:
     def __init__(self, header: ModelHeader, network: UNet) -> None:
         self.header = header
         self._network = network
+        self._prepared: dict[str, QuickUNet] = {}
 
     @classmethod
     def load(cls, path: Path | str) -> "Model":
         """Read a `.segue` file. Raises MissingInputError or ModelFileError."""
         file = read_model(Path(path))
-        return cls(file.header, file.network)
+        return cls(file.header, file.network.to(best_device()))
 
     def save(self, path: Path | str) -> None:
         """Write a `.segue` file, whole or not at all. Raises CannotCreateError or StorageError."""
         write_model(Path(path), ModelFile(self.header, self._network))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The network's parameters and running statistics by name; not a copy."""
+        return self._network.state_dict()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,30 +82,66 @@ class Model:
     @property
     def decoding(self) -> DecodeConfig:
         """How probabilities become objects: tuned on the validation images where there were objects."""
-        return DecodeConfig(**self.header.decoding)
+        known = {field.name for field in fields(DecodeConfig)}  # models before 0.2 name settings that are no more
+        return DecodeConfig(**{name: value for name, value in self.header.decoding.items() if name in known})
+
+    @property
+    def working(self) -> Space:
+        """The pixel size that the network works at; without a size if nobody knows it."""
+        return Space(pixel_size=self.header.pixel_size, unit=self.header.unit)
 
     def prediction(self) -> PredictConfig:
         """How the network is applied unless the caller says otherwise."""
         return PredictConfig(context=self.header.context, mirror=self.header.mirror, precision=self.header.precision)
 
     def answer(self, image: Image, *, config: PredictConfig | None = None, progress: Progress | None = None) -> Answer:
-        """Everything the network says of an image. Raises ImageError if the image does not fit the network."""
+        """Everything the network says of an image. Raises ImageError if the image does not fit the network.
+
+        An image that says another pixel size than that of the network is resampled to it as a whole, and what the
+        network says is interpolated back: the answer lies on the pixels of the image.
+        """
+        self.check_axes(image.shape, image.name)
+        image = with_channels(image, channels=self.header.network.channels, rgb=self.header.rgb)
+        seen = with_pixel_size(image, self.working)
+        values = self.apply(normalize(seen, self.header.normalization), config=config, progress=progress)
+        values = resample_values(values, image.shape)
+        auxiliary = dict(zip(self.header.auxiliary, values[len(self.classes) :], strict=True))
+        return Answer(
+            values[: len(self.classes)],
+            auxiliary.get("distance"),
+            image.space,
+            worked_on=None if seen is image else seen.shape,
+        )
+
+    def check_axes(self, shape: Sequence[int], name: str) -> None:
+        """Raise ImageError if an image with spatial axes of `shape` is no image for this network."""
         axes = self.header.network.spatial_axes
-        if image.spatial_axes != axes:
+        if len(shape) != axes:
             raise ImageError(
-                f"{image.name or 'the image'}: it has {image.spatial_axes} spatial axes, but the network was trained "
+                f"{name or 'the image'}: it has {len(shape)} spatial axes, but the network was trained "
                 f"on {axes}D images; " + ("give it a volume" if axes == 3 else "split the volume into its slices")
             )
-        image = with_channels(image, channels=self.header.network.channels, rgb=self.header.rgb)
-        values = predict(
-            self._network,
-            normalize(image, self.header.normalization),
+
+    def apply(
+        self,
+        pixels: Pixels,
+        *,
+        config: PredictConfig | None = None,
+        progress: Progress | None = None,
+        out: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """The bare answer of the network for normalised pixels of its own pixel size, as `predict` gives it."""
+        config = config or self.prediction()
+        if config.precision not in self._prepared:
+            self._prepared[config.precision] = prepare(self._network, config)
+        return predict(
+            self._prepared[config.precision],
+            pixels,
             classes=len(self.classes),
-            config=config or self.prediction(),
+            config=config,
             progress=progress,
+            out=out,
         )
-        auxiliary = dict(zip(self.header.auxiliary, values[len(self.classes) :], strict=True))
-        return Answer(values[: len(self.classes)], auxiliary.get("distance"), image.space)
 
     def probabilities(self, image: Image, *, config: PredictConfig | None = None) -> NDArray[np.float32]:
         """(K, [Z,] Y, X) float32 in [0, 1], sums to 1 over K. Raises ImageError as `answer` does."""
@@ -120,8 +175,28 @@ def most_probable(answer: Answer) -> NDArray[np.int32]:
 
 
 def objects_of(answer: Answer, decoding: DecodeConfig) -> NDArray[np.uint32]:
-    """The objects in an answer: ([Z,] Y, X) uint32, 0 is background."""
+    """The objects in an answer: ([Z,] Y, X) uint32, 0 is background.
+
+    Sizes in `decoding` are those of pixels that the network works at.
+    """
+    decoding = at_magnification(decoding, answer.magnification, axes=answer.probabilities.ndim - 1)
     return decode_objects(answer.foreground, answer.distance, config=decoding)
+
+
+def magnification(shape: Sequence[int], worked_on: Sequence[int]) -> float:
+    """Pixels of a grid of `shape` along one pixel of a grid of `worked_on` over the same area: the mean of the axes."""
+    return float((prod(shape) / prod(worked_on)) ** (1 / len(shape)))
+
+
+def at_magnification(decoding: DecodeConfig, factor: float, *, axes: int) -> DecodeConfig:
+    """`decoding` for maps with `factor` times as many pixels along each of the `axes`."""
+    if factor == 1:
+        return decoding
+    return replace(
+        decoding,
+        smallest_object=max(1, round(decoding.smallest_object * factor**axes)),
+        smoothing=decoding.smoothing * factor,
+    )
 
 
 def with_user_wishes(

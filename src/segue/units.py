@@ -5,6 +5,7 @@ import re
 from segue.errors import UsageError
 
 BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+LARGEST_PIXEL = 1e9
 LONGEST = 24 * 3600.0
 SHORTEST = 10.0
 
@@ -31,6 +32,19 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
     return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
+
+
+def parse_pixel_size(text: str) -> tuple[float, ...]:
+    """Micrometres in "0.1" (along every axis) or "2,0.5,0.5" (along z, y and x). Raises UsageError."""
+    parts = [part.strip() for part in text.lower().removesuffix("um").replace("x", ",").split(",")]
+    known = all(re.fullmatch(r"\d+(\.\d*)?(e-?\d+)?|\.\d+(e-?\d+)?", part) for part in parts)
+    sizes = tuple(float(part) for part in parts) if known else ()
+    if not 1 <= len(sizes) <= 3 or not all(0 < size < LARGEST_PIXEL for size in sizes):
+        raise UsageError(
+            f'"{text}" is not a pixel size; write micrometres such as 0.1, or one number for each axis (z, y, x) '
+            "such as 2,0.5,0.5"
+        )
+    return sizes
 
 
 def parse_size(text: str | int) -> int:

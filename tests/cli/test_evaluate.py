@@ -103,3 +103,23 @@ def test_of_four_objects_three_found_the_scores_are_those_counted_by_hand(segue,
     metrics = json.loads(answer.out)["metrics"]
     assert metrics["average_precision"]["mean"] == pytest.approx(3 / 4)
     assert metrics["f1"]["mean"] == pytest.approx(2 * 3 / (2 * 3 + 1))
+
+
+def test_objects_of_several_classes_are_scored_class_by_class_if_a_table_tells_them(segue, tmp_path):
+    ids = np.array([[1, 1, 0, 2, 2, 0, 3, 3]], np.int32)
+    for folder in ("data/images", "data/masks", "predicted"):
+        write_labels(tmp_path / folder / "a.tif", ids, space=Space(), kind="objects")
+    (tmp_path / "data" / "types").mkdir()
+    (tmp_path / "data" / "types" / "a.csv").write_text("id,class\n1,red\n2,red\n3,white\n")
+    description = 'classes = ["background", "red", "white"]\nobject_classes = "types"\n'
+    (tmp_path / "data" / "dataset.toml").write_text(description)
+    without = segue("evaluate", tmp_path / "data", tmp_path / "predicted")
+    assert without.code == 0
+    assert "1 predictions have no table of the classes of objects beside them" in without.err
+    assert "class_accuracy" not in without.out
+    (tmp_path / "predicted" / "a.csv").write_text("id,class\n1,red\n2,white\n3,white\n")
+    answer = segue("evaluate", tmp_path / "data", tmp_path / "predicted", "--json", "-")
+    assert (answer.code, answer.err) == (0, "")
+    assert json.loads(answer.out)["metrics"]["class_accuracy"]["mean"] == pytest.approx(2 / 3)
+    checked = segue("check", tmp_path / "data")
+    assert "of class          red 2, white 1" in checked.out

@@ -4,14 +4,18 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
+from segue.arrays import Space
+from segue.cli.predict import with_formats
 from segue.io.images import read_image, write_image
 from segue.simulate import simulate_cells
+from segue.trained import load
 
 
 @pytest.fixture
@@ -73,7 +77,7 @@ def test_the_json_stands_alone_and_counts_the_objects(world, images, segue, tmp_
     outputs = json.loads(answer.out)["outputs"]
     assert [one["input"] for one in outputs] == [str(images / f"t{number}.tif") for number in range(3)]
     for one in outputs:
-        assert set(one) == {"input", "output", "objects", "error"}
+        assert set(one) == {"input", "output", "objects", "pixel_size", "resampled", "error"}
         assert one["error"] is None
         assert one["objects"] == tifffile.imread(one["output"]).max()
 
@@ -105,6 +109,77 @@ def test_a_table_and_outlines_stand_beside_the_objects_and_agree_with_them(world
     outlines = json.loads((out / "t1.geojson").read_text())
     assert outlines["type"] == "FeatureCollection"
     assert len(outlines["features"]) == len(ids)
+
+
+def test_every_format_can_be_asked_for_and_all_hold_the_same_objects(world, images, segue, tmp_path):
+    from pyarrow import parquet
+    from roifile import roiread
+
+    out = tmp_path / "out"
+    formats = ["--table", "csv,parquet", "--outlines", "geojson,imagej,coco", "--overlay"]
+    assert segue("predict", world.model, images, "--out", out, *formats).code == 0
+    endings = (".tif", ".csv", ".parquet", ".geojson", ".rois.zip", ".overlay.png")
+    expected = {f"t{number}{ending}" for number in range(3) for ending in endings} | {"coco.json"}
+    assert {path.name for path in out.iterdir()} == expected
+    data_set = json.loads((out / "coco.json").read_text())
+    for image in data_set["images"]:
+        stem = image["file_name"].removesuffix(".tif")
+        objects = tifffile.imread(out / f"{stem}.tif")
+        ids = np.unique(objects[objects > 0]).tolist()
+        of_image = [one for one in data_set["annotations"] if one["image_id"] == image["id"]]
+        assert [one["object_id"] for one in of_image] == ids
+        assert parquet.read_table(out / f"{stem}.parquet")["id"].to_pylist() == ids
+        regions = roiread(out / f"{stem}.rois.zip")
+        assert isinstance(regions, list)
+        assert [int(region.name) for region in regions] == ids
+        assert tifffile.imread(out / f"{stem}.tif").shape == (image["height"], image["width"])
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_options_that_stand_alone_never_swallow_an_input(order, world, images, segue, tmp_path):
+    words = [["--table"], ["--outlines"], [images / "t0.tif"]]
+    turned = [word for group in words[order:] + words[:order] for word in group]
+    assert segue("predict", world.model, *turned, "--out", tmp_path / "out").code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["t0.csv", "t0.geojson", "t0.tif"]
+
+
+def test_words_are_completed_only_where_a_format_is_missing():
+    assert with_formats(["--table", "--outlines"]) == ["--table", "csv", "--outlines", "geojson"]
+    assert with_formats(["--table", "a.tif"]) == ["--table", "csv", "a.tif"]
+    assert with_formats(["--table", "parquet"]) == ["--table", "parquet"]
+    assert with_formats(["--outlines", "coco,imagj"]) == ["--outlines", "coco,imagj"]
+    assert with_formats(["--outlines=coco", "x"]) == ["--outlines=coco", "x"]
+    assert with_formats(["--", "--table", "x"]) == ["--", "--table", "x"]
+
+
+def test_the_decoding_is_that_of_the_model_but_for_what_is_said(world, images, segue, tmp_path):
+    command = ["predict", world.model, images / "t0.tif", "--as", "objects"]
+    assert segue(*command, "--out", tmp_path / "all", "--decode", "smallest_object=1").code == 0
+    settings = ["--decode", "smallest_object=1", "--decode", "smallest_object=60"]
+    assert segue(*command, "--out", tmp_path / "large", *settings).code == 0
+    sizes = {
+        name: np.bincount(tifffile.imread(tmp_path / name / "t0.tif").ravel())[1:].tolist() for name in ("all", "large")
+    }
+    assert sizes["large"] == [size for size in sizes["all"] if size >= 60]
+    assert len(sizes["large"]) < len(sizes["all"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--decode", "smallest_dp=0.5"], 'did you mean "smallest_dip"?'),
+        (["--decode", "smallest_dip=2"], "give a number from 0 to below 1"),
+        (["--as", "classes", "--decode", "smoothing=1"], "ask for objects instead of classes"),
+        (["--as", "probabilities", "--overlay"], "ask for objects instead of probabilities"),
+        (["--outlines=geojsn"], 'did you mean "geojson"?'),
+        (["--table="], "known are csv, parquet"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_2_and_writes_nothing(words, message, world, images, segue, tmp_path):
+    answer = segue("predict", world.model, images, "--out", tmp_path / "out", *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_tile_and_the_memory_do_not_change_the_probabilities(world, segue, tmp_path):
@@ -234,3 +309,35 @@ def test_a_signal_ends_a_prediction_with_whole_files_only(number, code, world, s
     assert written == [f"{index:03d}.tif" for index in range(len(written))]
     for name in written:
         assert tifffile.imread(out / name).shape == (64, 64)
+
+
+@pytest.fixture
+def sized(world, tmp_path):
+    """The model, as if trained on images of several pixel sizes, and an image that says its own."""
+    model = load(world.model)
+    training = {**model.header.training, "fingerprint": {"pixel_size_differs": True}}
+    model.with_header(pixel_size=(0.5, 0.5), unit="micrometer", training=training).save(tmp_path / "sized.segue")
+    image = simulate_cells((40, 30), seed=7)[0]
+    write_image(tmp_path / "big.tif", replace(image, space=Space(pixel_size=(1.0, 1.0), unit="micrometer")))
+    write_image(tmp_path / "silent.tif", replace(image, space=Space()))
+    return tmp_path
+
+
+def test_it_is_said_which_images_were_resampled_and_which_do_not_say_their_pixel_size(sized, segue):
+    answer = segue("predict", sized / "sized.segue", sized / "big.tif", sized / "silent.tif", "--out", sized / "out")
+    assert answer.code == 0
+    assert "the network works at a pixel size of 0.5 micrometer; 1 image was resampled" in answer.err
+    assert "such as big.tif, 1 micrometer" in answer.err
+    assert "1 image does not say its pixel size (such as silent.tif)" in answer.err
+    assert "0.5 micrometer; --pixel-size says another one" in answer.err
+
+
+def test_the_pixel_size_of_the_user_counts(sized, segue):
+    words = ["--pixel-size", "0.5", "--json"]
+    answer = segue("predict", sized / "sized.segue", sized / "big.tif", "--out", sized / "out", *words)
+    assert (answer.code, answer.err) == (0, "")
+    (output,) = json.loads(answer.out)["outputs"]
+    assert (output["pixel_size"], output["resampled"]) == ([0.5, 0.5], False)
+    wrong = segue("predict", sized / "sized.segue", sized / "big.tif", "--out", sized / "b", "--pixel-size", "small")
+    assert wrong.code == 2
+    assert '"small" is not a pixel size' in wrong.err

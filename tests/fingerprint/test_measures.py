@@ -174,3 +174,27 @@ def test_the_middle_and_the_busiest_plane_are_found():
     assert busiest_plane(ids[0]) is None
     pixels = np.arange(5)[None, :, None, None] * np.ones((2, 5, 3, 3))
     assert (middle_plane(pixels) == 2).all()
+
+
+def test_objects_of_several_classes_are_counted_class_by_class():
+    ids = np.array([[1, 1, 0, 2, IGNORE], [1, 0, 8, 8, 8]], np.int32)
+    names = ("background", "red", "white")
+    first, second, third = (
+        measure_labels(Labels(ids=ids, kind="objects", classes=names, object_classes=table))
+        for table in ({1: 2, 2: 1, 8: IGNORE}, {1: 2, 2: 1, 8: IGNORE, 77: 1}, {1: 2, 2: 2, 8: IGNORE})
+    )
+    assert first.counts == (2, 1, 3)
+    assert first.ignored == 4  # one pixel, and the object of unknown class
+    assert first.objects.of_class == (0, 1, 1)
+    assert (first.objects.count, first.objects.sizes.tolist()) == (3, [3, 1, 3])
+    assert first.digest == second.digest != third.digest
+    assert first.digest != measure_labels(objects_of(ids)).digest
+    assert measure_labels(objects_of(ids)).objects.of_class == ()
+
+
+def test_without_objects_there_is_none_of_any_class():
+    nothing = np.zeros((2, 3), np.int32)
+    told = Labels(ids=nothing, kind="objects", classes=("background", "a", "b"), object_classes={})
+    assert measure_labels(told).counts == (6, 0, 0)
+    assert measure_labels(told).objects.of_class == (0, 0, 0)
+    assert measure_labels(told).is_empty

@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 
 from segue.arrays import IGNORE
 from segue.errors import DatasetError, ImageError, LabelError, MissingInputError
-from segue.io.datasets import find_pairs, read_pair, resolve_spec
+from segue.io.datasets import described_pixel_size, find_pairs, read_pair, resolve_spec
 from segue.io.labels import LabelSpec
 
 GRAY = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -352,3 +352,20 @@ def test_a_folder_that_is_no_data_set_is_explained(tmp_path):
     put(tmp_path / "masks" / "b.png")
     with pytest.raises(DatasetError, match="no image has a mask"):
         find_pairs(tmp_path)
+
+
+def test_images_may_have_pixel_sizes_of_their_own(tmp_path):
+    own_layout(tmp_path, ("a1", "a2", "b"), toml="[pixel_sizes]\n'a*' = [0.5, 0.25]\n'c' = [1, 1]\n")
+    pairs = find_pairs(tmp_path)
+    assert [pair.pixel_size for pair in pairs] == [(0.5, 0.25), (0.5, 0.25), None]
+    assert reasons(pairs) == ["warning: pixel_sizes speaks of 'c', but no image has such a name"]
+
+
+@pytest.mark.parametrize(
+    ("image", "size"), [("set/images/a.png", (1.0, 2.0)), ("set/a.png", (1.0, 2.0)), ("b.png", None)]
+)
+def test_an_image_finds_the_description_of_the_data_set_it_lies_in(tmp_path, image, size):
+    put(tmp_path / image)
+    (tmp_path / "set").mkdir(exist_ok=True)
+    (tmp_path / "set" / "dataset.toml").write_text("pixel_size = [1.0, 2.0]")
+    assert described_pixel_size(tmp_path / image) == size

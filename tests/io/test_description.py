@@ -1,7 +1,7 @@
 import pytest
 
 from segue.errors import DatasetError
-from segue.io.description import Description, explicit_spec, read_description
+from segue.io.description import Description, explicit_spec, pixel_size_of, read_description
 
 FULL = r"""
 labels = "classes"
@@ -104,6 +104,8 @@ WRONG = {
     "pixel size of one axis": ("pixel_size = [0.1]", "pixel_size is wrong"),
     "pixel size of nothing": ("pixel_size = [0.1, 0.0]", "pixel_size is wrong at 0.0"),
     "pixel size infinite": ("pixel_size = [0.1, inf]", "pixel_size is wrong at inf"),
+    "pixel sizes by name": ("[pixel_sizes]\n'a*' = [0.1, 0.2, 0.3, 0.4]", "pixel_sizes is wrong at .*2 or 3 numbers"),
+    "pixel sizes of nothing": ("[pixel_sizes]\na = [0, 1]", "pixel_sizes is wrong at 0"),
     "group no expression": ("group = '('", r"group = '\(' is no regular expression"),
     "group without parentheses": (r"group = '.+_t\d+'", "has no parentheses"),
 }
@@ -121,3 +123,12 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "dataset.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DatasetError, match="not UTF-8"):
         read_description(tmp_path / "dataset.toml")
+
+
+def test_the_first_pattern_that_fits_a_name_says_its_pixel_size(tmp_path):
+    text = "pixel_size = [1.0, 1.0]\n[pixel_sizes]\n'rat1_*' = [0.1, 0.1]\n'rat*' = [0.2, 0.2]\n'z[12]' = [5, 1, 1]\n"
+    description = described(tmp_path, text)
+    names = ("rat1_a", "rat12", "rat2_rat1_b", "mouse", "Rat1_a", "z1", "z3")
+    sizes = [(0.1, 0.1), (0.2, 0.2), (0.2, 0.2), (1.0, 1.0), (1.0, 1.0), (5, 1, 1), (1.0, 1.0)]
+    assert [pixel_size_of(name, description) for name in names] == sizes
+    assert pixel_size_of("rat1", described(tmp_path, "")) is None

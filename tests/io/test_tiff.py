@@ -7,6 +7,7 @@ import tifffile
 from segue.arrays import Image, Probabilities, Space
 from segue.errors import ImageError
 from segue.io.images import read_image, write_image, write_labels, write_probabilities
+from segue.io.tiff import encode_tiff, encode_tiff_in_blocks
 from segue.io.tiff_guard import MAX_PAGES
 
 PLANE = (np.arange(35 * 40).reshape(35, 40) % 251).astype(np.uint8)
@@ -361,3 +362,22 @@ def test_a_colour_image_reads_back_as_a_colour_image(tmp_path, suffix):
     image = read_image(tmp_path / f"a.{suffix}")
     assert image.is_rgb
     assert np.array_equal(image.pixels, pixels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels"),
+    [((1030, 300), ()), ((3, 1030, 300), ("a", "b", "c")), ((2, 3, 1100, 40), ("a", "b")), ((2, 1025, 256), ())],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_file_written_in_blocks_is_the_file_written_at_once(tmp_path, shape, channels, dtype):
+    values = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    space = Space(pixel_size=(3.0, 0.5, 0.25)[-(len(shape) - bool(channels)) :], unit="micrometer")
+    encode_tiff(tmp_path / "once.tif", values, space=space, channels=channels)
+    encode_tiff_in_blocks(tmp_path / "blocks.tif", values, dtype=values.dtype, space=space, channels=channels)
+    assert (tmp_path / "blocks.tif").read_bytes() == (tmp_path / "once.tif").read_bytes()
+
+
+def test_a_small_image_is_written_in_tiles_as_well(tmp_path):
+    values = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    encode_tiff_in_blocks(tmp_path / "a.tif", values, dtype=values.dtype, space=Space())
+    assert (tifffile.imread(tmp_path / "a.tif") == values).all()

@@ -29,7 +29,7 @@ def header_of(network, **changes):
         "unit": "micrometer",
         "context": 24,
         "mirror": True,
-        "decoding": {"seed_threshold": 0.7},
+        "decoding": {"smallest_dip": 0.7},
         "training": {"history": [{"step": 3.0, "score": 1 / 3}], "words": 'µm, "quoted", 核', "nothing": None},
     }
     return ModelHeader(**fields | changes)

@@ -36,33 +36,56 @@ def test_two_touching_balls_are_two_objects_cut_half_way(shape, first, second):
 
 def test_without_a_distance_the_valley_of_foreground_separates():
     foreground = np.array([[0.9, 0.9, 0.6, 0.9, 0.9, 0.1, 0.7]], np.float32)
-    objects = decode_objects(foreground, config=DecodeConfig(seed_threshold=0.8))
-    # the last component has no seed and is an object of its own
+    objects = decode_objects(foreground, config=DecodeConfig())
+    # the last component has nothing that it could be a part of
     assert objects.tolist() in ([[1, 1, 1, 2, 2, 0, 3]], [[1, 1, 2, 2, 2, 0, 3]])
 
 
-def test_a_component_without_a_seed_is_one_object():
+def test_a_component_of_whatever_height_is_an_object():
     foreground = np.array([[1, 1, 0, 1]], np.float32)
     distance = np.array([[0.3, 0.3, 0, 0.9]], np.float32)
     assert decode_objects(foreground, distance, config=DecodeConfig()).tolist() == [[1, 1, 0, 2]]
 
 
-def test_seeds_outside_of_the_foreground_are_nothing():
+def test_hills_outside_of_the_foreground_are_nothing():
     foreground = np.array([[0.9, 0.9, 0.1]], np.float32)
     distance = np.array([[0.2, 0.2, 0.9]], np.float32)
     assert decode_objects(foreground, distance, config=DecodeConfig()).tolist() == [[1, 1, 0]]
 
 
-def test_small_objects_and_small_seeds_are_removed():
+def test_small_objects_are_removed():
     foreground = np.zeros((6, 12), np.float32)
     foreground[:, :9] = 1
     foreground[0, 11] = 1
-    distance = np.full((6, 12), 0.1, np.float32)
-    distance[1:5, 1:4], distance[2, 7] = 0.9, 0.9
-    assert decode_objects(foreground, distance, config=DecodeConfig()).max() == 3
-    assert decode_objects(foreground, distance, config=DecodeConfig(smallest_object=2)).max() == 2
-    config = DecodeConfig(smallest_object=2, smallest_seed=2)
-    assert (decode_objects(foreground, distance, config=config) == (foreground > 0)).sum() == 6 * 12 - 1
+    assert decode_objects(foreground, config=DecodeConfig()).max() == 2
+    assert (decode_objects(foreground, config=DecodeConfig(smallest_object=2)) == (foreground > 0))[:, :11].all()
+    assert decode_objects(foreground, config=DecodeConfig(smallest_object=2))[0, 11] == 0
+
+
+def test_a_dip_is_measured_from_the_lower_of_two_tops():
+    ones = np.ones((1, 5), np.float32)
+    distance = np.array([[0.9, 0.5, 0.7, 0.6, 0.8]], np.float32)
+    # 0.7 rises by 0.1 over its higher neighbour's saddle (0.6), 0.8 by 0.3 over the saddle at 0.5
+    for dip, expected in ((0.05, 3), (0.15, 2), (0.25, 2), (0.35, 1)):
+        assert decode_objects(ones, distance, config=DecodeConfig(smallest_dip=dip)).max() == expected
+
+
+def test_a_low_hill_is_an_object_if_its_dip_is_deep_enough():
+    ones = np.ones((1, 5), np.float32)
+    distance = np.array([[0.9, 0.5, 0.05, 0.2, 0.3]], np.float32)
+    assert decode_objects(ones, distance, config=DecodeConfig(smallest_dip=0.2)).max() == 2
+
+
+def test_objects_of_which_the_network_is_not_sure_are_removed_with_their_holes():
+    foreground = np.full((7, 14), 0.1, np.float32)
+    foreground[1:6, 1:6], foreground[1:6, 8:13] = 0.6, 0.9
+    foreground[3, 3] = foreground[3, 10] = 0.2
+    for confidence, expected in ((0.0, 2), (0.59, 2), (0.62, 1), (0.89, 1), (0.91, 0)):
+        objects = decode_objects(foreground, config=DecodeConfig(smallest_confidence=confidence))
+        assert objects.max() == expected
+    kept = decode_objects(foreground, config=DecodeConfig(smallest_confidence=0.7))
+    assert (kept[1:6, 8:13] == 1).all()
+    assert (kept > 0).sum() == 25
 
 
 def test_smoothing_joins_the_pieces_of_a_noisy_core():
@@ -145,9 +168,9 @@ def test_a_bubble_in_a_volume_is_filled_and_a_tunnel_is_not():
     ("options", "message"),
     [
         ({"foreground_threshold": 1.0}, "foreground_threshold = 1.0 cannot work"),
-        ({"seed_threshold": -0.1}, "seed_threshold = -0.1 cannot work"),
+        ({"smallest_dip": -0.1}, "smallest_dip = -0.1 cannot work"),
         ({"smallest_object": 0}, "smallest_object = 0 is not a size"),
-        ({"smallest_seed": -3}, "smallest_seed = -3 is not a size"),
+        ({"smallest_confidence": 1.5}, "smallest_confidence = 1.5 cannot work"),
         ({"smoothing": float("nan")}, "smoothing = nan cannot work"),
     ],
 )

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segue.objects.flood import LEVELS, flood
+from segue.errors import DataError
+from segue.objects.flood import LEVELS, NEVER, flood, flood_timed, heights, settle
 
 
 def slow_pass_heights(
@@ -89,3 +90,63 @@ def test_images_without_a_pixel_or_a_seed_stay_empty(shape):
     found = flood(np.ones(shape, np.float32), np.zeros(shape, np.int32), inside=np.ones(shape, bool))
     assert found.shape == shape
     assert not found.any()
+
+
+def random_terrain(seed):
+    """Heights with plains, and seeds, 2D or 3D."""
+    rng = np.random.default_rng(seed)
+    shape = (17, 23) if seed % 2 else (7, 8, 9)
+    landscape = ndimage.gaussian_filter(rng.random(shape), seed % 3)
+    steps = (3, 20, 1000)[seed % 3]
+    height = heights((np.floor(landscape * steps) / steps).astype(np.float32), rng.random(shape) > 0.15)
+    seeds = np.where((rng.random(shape) > 0.97) & (height > 0), rng.integers(1, 99, shape), 0)
+    return height, seeds
+
+
+def framed(values, rim):
+    return np.pad(values, 1, constant_values=rim)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_time_is_the_solution_of_its_equation(seed):
+    height, seeds = random_terrain(seed)
+    ids, times = flood_timed(height, seeds)
+    assert (ids == flood((height.astype(np.float32) - 0.5) / LEVELS, seeds, inside=height > 0)).all()
+    assert ((times == 0) == (seeds > 0)).all()
+    assert ((times == NEVER) == (ids == 0)).all()
+    around = framed(times.astype(np.int64), int(NEVER))
+    core = (slice(1, -1),) * height.ndim
+    near = np.stack([np.roll(around, step, axis)[core] for axis in range(height.ndim) for step in (-1, 1)])
+    reached = (times > 0) & (times < NEVER)
+    entry = (LEVELS + 2 - height.astype(np.int64)) << 24
+    assert (times == np.maximum(entry, near.min(axis=0) + 1))[reached].all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_settling_from_nothing_gives_the_flood(seed):
+    height, seeds = random_terrain(seed)
+    ids, times = flood_timed(height, seeds)
+    core = (slice(1, -1),) * height.ndim
+    found_ids, found_times = framed(seeds, 0), framed(np.where(seeds > 0, 0, NEVER), NEVER).astype(np.uint32)
+    changed = settle(framed(height, 0), found_times, found_ids, start=np.ones(found_ids.shape, bool))
+    assert (found_times[core] == times).all()
+    assert (found_ids[core] == ids).all()
+    assert (changed[core] == ((ids > 0) & (seeds == 0))).all()
+
+
+def test_settling_changes_nothing_where_all_agree():
+    height, seeds = random_terrain(1)
+    ids, times = (framed(values, rim) for values, rim in zip(flood_timed(height, seeds), (0, NEVER), strict=True))
+    before = ids.copy(), times.copy()
+    assert not settle(framed(height, 0), times, ids, start=np.ones(ids.shape, bool)).any()
+    assert (ids == before[0]).all()
+    assert (times == before[1]).all()
+
+
+def test_a_level_too_long_for_its_times_is_refused():
+    height = np.full((3, 4), 100, np.uint8)
+    height[[0, -1]] = 0
+    times = np.full((3, 4), NEVER)
+    times[1, 0] = ((LEVELS + 2 - 100) << 24) + 0xFFFFFE
+    with pytest.raises(DataError, match="more than 16 million steps"):
+        settle(height, times, np.ones((3, 4), np.uint32), start=np.ones((3, 4), bool))

@@ -1,4 +1,3 @@
-import csv
 import math
 
 import numpy as np
@@ -9,7 +8,7 @@ from skimage.measure import regionprops_table
 
 from segue.arrays import Image, Space
 from segue.errors import LabelError
-from segue.objects.measure import measure_objects, write_table
+from segue.objects.measure import measure_objects
 
 MICROSCOPE = Space(pixel_size=(0.5, 0.5), unit="micrometer")
 
@@ -114,12 +113,33 @@ def test_intensities_are_measured_in_every_channel():
     assert "area_um2" in table  # the space of the image
 
 
-def test_an_object_has_the_class_of_most_of_its_pixels():
-    ids = two_objects()
-    class_map = np.where(ids == 3, 2, 1)
-    class_map[1, 1:7] = 1
-    table = measure_objects(ids, class_map=class_map, classes=("background", "red", "white"))
-    assert table["class"] == ["white", "red"]
+def test_the_classes_of_objects_are_those_of_the_ids_from_1_on():
+    classes = ["a", "b", "white", "d", "e", "f", "red"]
+    assert measure_objects(two_objects(), object_classes=classes)["class"] == ["white", "red"]
+    with pytest.raises(LabelError, match="the classes of 3 objects are known, but there is an object 7"):
+        measure_objects(two_objects(), object_classes=classes[:3])
+
+
+def test_an_ellipsoid_has_three_axes_and_a_direction():
+    z, y, x = np.mgrid[-10:11, -20:21, -30:31]
+    along = (x + y) / math.sqrt(2)
+    across = (x - y) / math.sqrt(2)
+    ids = ((along / 18) ** 2 + (across / 9) ** 2 + (z / 6) ** 2 < 1).astype(int)
+    table = measure_objects(ids)
+    axes = [table[f"{name}_axis_px"][0] for name in ("major", "middle", "minor")]
+    assert axes == pytest.approx([36, 18, 12], rel=0.02)
+    direction = [table[f"direction_{axis}"][0] for axis in "zyx"]
+    assert direction == pytest.approx([0, math.sqrt(0.5), math.sqrt(0.5)], abs=0.01)
+
+
+def test_a_direction_is_that_in_space_and_a_ball_has_none():
+    line = np.zeros((7, 7, 7), int)
+    line[range(5), range(5), 3] = 1  # as many slices as rows, but slices are three times as thick
+    table = measure_objects(line, space=Space(pixel_size=(3.0, 1.0, 1.0), unit="micrometer"))
+    direction = [table[f"direction_{axis}"][0] for axis in "zyx"]
+    assert direction == pytest.approx([3 / math.sqrt(10), 1 / math.sqrt(10), 0])
+    z, y, x = np.mgrid[-4:5, -4:5, -4:5]
+    assert measure_objects((z**2 + y**2 + x**2 < 10).astype(int))["direction_z"] == [None]
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (1, 1), (3, 4), (2, 3, 4)])
@@ -130,24 +150,18 @@ def test_images_without_objects_give_a_table_without_rows(shape):
     assert {"id", "class", "solidity", "touches_border"} <= set(table)
 
 
-def test_every_value_is_plain_and_the_file_holds_them_all(tmp_path):
-    table = measure_objects(two_objects(), space=MICROSCOPE)
+@pytest.mark.parametrize("ids", [two_objects(), two_objects().reshape(2, 4, 10)], ids=["plane", "volume"])
+def test_every_value_is_plain(ids):
+    space = Space(pixel_size=(0.5,) * ids.ndim, unit="micrometer")
+    table = measure_objects(ids, space=space)
     plain = (int, float, str, bool, type(None))
     assert all(type(value) in plain for column in table.values() for value in column)
-    write_table(tmp_path / "table.csv", table)
-    with (tmp_path / "table.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["id"] for row in rows] == ["3", "7"]
-    assert [float(row["area_um2"]) for row in rows] == table["area_um2"]
-    assert [row["orientation"] for row in rows] == ["90.0", ""]
-    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+    assert len({len(column) for column in table.values()}) == 1
 
 
 def test_shapes_that_do_not_fit_are_refused():
     image = Image(pixels=np.zeros((1, 8, 9), np.float32))
     with pytest.raises(LabelError, match=r"the objects have the shape \(8, 10\) and the image \(8, 9\)"):
         measure_objects(two_objects(), image)
-    with pytest.raises(LabelError, match="and the class map"):
-        measure_objects(two_objects(), class_map=np.zeros((1, 1), int))
-    with pytest.raises(LabelError, match="holds classes 2 to 2, but only the 2 classes background, object"):
-        measure_objects(two_objects(), class_map=np.full((8, 10), 2))
+    with pytest.raises(LabelError, match=r"and the foreground \(1, 1\)"):
+        measure_objects(two_objects(), foreground=np.zeros((1, 1), np.float32))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segue.objects.numbers import consecutive, renumber
+from segue.objects.numbers import consecutive, renumber, runs
 
 
 def test_renumbering_counts_objects_in_the_order_in_which_a_scan_meets_them():
@@ -27,3 +27,11 @@ def test_images_without_objects_and_full_of_one_object_work(shape):
     assert renumber(np.full(shape, 5)).tolist() == np.ones(shape).tolist()
     assert consecutive(np.zeros(shape, int))[0].size == 0
     assert consecutive(np.full(shape, 5))[1].tolist() == np.ones(shape).tolist()
+
+
+def test_runs_tell_values_lengths_and_first_places():
+    values, index, lengths, first = runs(np.array([[5, 5, 0], [0, 5, 2]]))
+    assert values.tolist() == [0, 2, 5]
+    assert values[index].tolist() == [5, 0, 5, 2]
+    assert lengths.tolist() == [2, 2, 1, 1]
+    assert first.tolist() == [2, 5, 0]

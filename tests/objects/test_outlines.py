@@ -96,7 +96,7 @@ def test_an_image_without_objects_has_no_outline(shape):
 
 def test_geojson_read_back_gives_the_identical_ids(tmp_path):
     ids = np.random.default_rng(5).integers(0, 4, (12, 13)).astype(np.uint32)
-    made = geojson(ids, class_name="nucleus", measurements={2: {"area": 5.0}})
+    made = geojson(ids, classes=("nucleus",), measurements={2: {"area": 5.0}})
     write_geojson(tmp_path / "cells.geojson", made)
     collection = json.loads((tmp_path / "cells.geojson").read_text())
     assert collection["type"] == "FeatureCollection"
@@ -121,6 +121,24 @@ def test_an_offset_moves_the_outline_into_the_full_image():
         (201, 100),
         (201, 101),
     ]
+
+
+def test_each_class_has_its_name_and_always_its_colour():
+    classes = ("red", "white")
+    both = geojson(np.array([[1, 0, 2]]), object_classes=["white", "red"], classes=classes)["features"]
+    found = [feature["properties"]["classification"] for feature in both]
+    assert [one["name"] for one in found] == ["white", "red"]
+    alone = geojson(np.array([[1]]), object_classes=["red"], classes=classes)["features"]
+    assert alone[0]["properties"]["classification"] == found[1]
+    assert found[0]["color"] != found[1]["color"]
+
+
+def test_an_object_of_a_volume_has_a_feature_in_each_slice_that_it_meets():
+    ids = np.zeros((4, 3, 3), int)
+    ids[1:3, 1, 1] = 8
+    features = geojson(ids)["features"]
+    assert [feature["properties"]["name"] for feature in features] == ["8", "8"]
+    assert [feature["geometry"]["plane"]["z"] for feature in features] == [1, 2]
 
 
 def test_volumes_are_refused():

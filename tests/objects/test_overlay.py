@@ -1,68 +1,65 @@
 import numpy as np
 import pytest
 
-from segue.arrays import Image
 from segue.errors import LabelError
-from segue.objects.overlay import COLOURS, colour_neighbours, overlay
+from segue.objects.overlay import GAP, draw_outlines, pick_slices, side_by_side
 
 
-def grey(shape: tuple[int, int]) -> Image:
-    return Image(pixels=np.zeros((1, *shape), np.float32))
+def black(*shape: int):
+    return np.zeros((*shape, 3), np.uint8)
 
 
 def test_the_border_pixels_of_objects_are_coloured_and_nothing_else():
     ids = np.zeros((7, 7), int)
     ids[1:6, 1:6] = 4
-    picture = overlay(grey((7, 7)), ids)
-    coloured = picture.any(axis=-1)
+    picture = draw_outlines(black(7, 7), ids)
     expected = ids > 0
     expected[2:5, 2:5] = False
-    assert (coloured == expected).all()
+    assert (picture.any(axis=-1) == expected).all()
     assert picture.dtype == np.uint8
 
 
-@pytest.mark.parametrize("gap", [0, 1, 4])
-@pytest.mark.parametrize("seed", range(5))
-def test_neighbours_have_different_colours(seed, gap):
-    rng = np.random.default_rng(seed)
-    seeds = rng.integers(0, 60, (25, 2))
-    y, x = np.mgrid[:60, :60]
-    distance = np.hypot(y[..., None] - seeds[:, 0], x[..., None] - seeds[:, 1])
-    numbers = distance.argmin(axis=-1) + 1
-    near = np.sort(distance, axis=-1)
-    present = np.unique(numbers, return_inverse=True)[1].reshape(60, 60) + 1
-    apart = np.where(near[..., 1] - near[..., 0] >= gap, present, 0)
-    colours = colour_neighbours(apart)
-    assert colours.max() < len(COLOURS)
-    for dy, dx in ((0, 1), (1, 0)):
-        a, b = present[: 60 - dy, : 60 - dx], present[dy:, dx:]
-        if gap == 0:
-            assert (colours[a][a != b] != colours[b][a != b]).all()
+def test_the_picture_itself_is_not_changed():
+    picture = black(3, 3)
+    draw_outlines(picture, np.ones((3, 3), int))
+    assert not picture.any()
 
 
-def test_objects_a_few_pixels_apart_count_as_neighbours():
-    numbers = np.array([[1, 0, 0, 2]])
-    first, second = colour_neighbours(numbers)[1:]
-    assert first != second
+def test_an_object_has_one_colour_in_all_slices_and_is_outlined_in_each():
+    ids = np.zeros((3, 7, 20), int)
+    ids[:, 1:6, 1:6] = 4
+    ids[1, 2, 12] = 9
+    drawn = draw_outlines(black(3, 7, 20), ids)
+    assert (drawn[0, :, :8] == drawn[2, :, :8]).all()
+    assert not drawn[1, 3, 3].any()  # inside in its plane, although it is the surface of the volume in none
+    assert drawn[1, 2, 12].any()
+    assert not drawn[0, 2, 12].any()
 
 
-def test_an_rgb_image_keeps_its_colours_and_a_grey_one_is_stretched():
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 6)).astype(np.float32)
-    nothing = np.zeros((5, 6), int)
-    assert (overlay(Image(pixels=pixels, is_rgb=True), nothing) == np.moveaxis(pixels, 0, -1)).all()
-    dim = overlay(Image(pixels=pixels[:1] / np.float32(1000)), nothing)
-    assert (dim.min(), dim.max()) == (0, 255)
-    assert (dim[..., 0] == dim[..., 2]).all()
-
-
-@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (4, 5)])
+@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (4, 5), (2, 4, 5)])
 def test_images_without_objects_or_full_of_one_work(shape):
-    assert overlay(grey(shape), np.zeros(shape, int)).shape == (*shape, 3)
-    assert overlay(grey(shape), np.full(shape, 3)).shape == (*shape, 3)
+    assert not draw_outlines(black(*shape), np.zeros(shape, int)).any()
+    assert draw_outlines(black(*shape), np.full(shape, 3)).shape == (*shape, 3)
 
 
-def test_volumes_and_other_shapes_are_refused():
-    with pytest.raises(LabelError, match="an overlay needs an image and objects of one plane"):
-        overlay(grey((4, 5)), np.zeros((5, 4), int))
-    with pytest.raises(LabelError, match="of one plane"):
-        overlay(Image(pixels=np.zeros((1, 2, 2, 2), np.float32)), np.zeros((2, 2, 2), int))
+def test_other_shapes_are_refused():
+    with pytest.raises(LabelError, match=r"objects of the shape \(5, 4\) cannot be drawn into a picture"):
+        draw_outlines(black(4, 5), np.zeros((5, 4), int))
+
+
+def test_slices_are_the_middles_of_equal_parts():
+    assert pick_slices(1) == [0]
+    assert pick_slices(3) == [0, 1, 2]
+    assert pick_slices(9) == list(range(9))
+    assert pick_slices(90) == [5, 15, 25, 35, 45, 55, 65, 75, 85]
+    assert pick_slices(31)[4] == 15
+
+
+def test_slices_stand_row_by_row_with_white_between_them():
+    slices = np.stack([np.full((2, 3, 3), value, np.uint8) for value in (10, 20, 30, 40)])
+    sheet = side_by_side(slices)
+    assert sheet.shape == (2 * 2 + GAP, 3 * 3 + 2 * GAP, 3)
+    assert sheet[0, [0, 3 + GAP, 6 + 2 * GAP], 0].tolist() == [10, 20, 30]
+    assert (sheet[2 + GAP :, :3] == 40).all()
+    assert (sheet[2 : 2 + GAP] == 255).all()
+    assert (sheet == 255).all(axis=-1).sum() == sheet[..., 0].size - 4 * 6

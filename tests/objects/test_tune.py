@@ -35,7 +35,7 @@ def test_tuning_finds_settings_that_make_every_object_match():
 
 def test_tuning_is_never_worse_than_its_start_and_gives_the_same_answer_twice():
     examples = [example(seed, peak=0.55) for seed in range(3)]
-    start = DecodeConfig(seed_threshold=0.54)
+    start = DecodeConfig(smallest_dip=0.5)
     best = tune_decoding(examples, start=start, evaluations=12)
     assert decoding_score(examples, best) >= decoding_score(examples, start)
     assert best == tune_decoding(examples, start=start, evaluations=12)
@@ -47,7 +47,7 @@ def test_a_perfect_start_stays():
 
 
 def test_one_evaluation_or_no_true_object_gives_the_start_back():
-    start = DecodeConfig(seed_threshold=0.33)
+    start = DecodeConfig(smallest_dip=0.33)
     assert tune_decoding([example(0)], start=start, evaluations=1) == start
     foreground, distance, truth = example(0)
     assert tune_decoding([(foreground, distance, truth * 0)], start=start) == start
@@ -56,7 +56,7 @@ def test_one_evaluation_or_no_true_object_gives_the_start_back():
 
 def test_the_score_is_the_pooled_average_precision_of_score_objects():
     examples = [example(seed, peak=0.55) for seed in range(3)]
-    config = DecodeConfig(seed_threshold=0.3)
+    config = DecodeConfig(smallest_dip=0.3)
     counts = np.zeros((2, 10))
     for foreground, distance, truth in examples:
         objects = decode_objects(foreground, distance, config=config)

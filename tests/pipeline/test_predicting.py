@@ -1,13 +1,16 @@
 import json
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from segue.arrays import Image, Space
-from segue.errors import ImageError, MissingInputError, TileError, UsageError
-from segue.io.images import read_image, write_image
+from segue.errors import DatasetError, ImageError, MissingInputError, TileError, UsageError
+from segue.io.images import list_images, read_image, write_image
 from segue.io.labels import read_mask
 from segue.objects.decode import DecodeConfig
+from segue.pipeline.exporting import Exports
 from segue.pipeline.predicting import OutputConfig, PredictObserver, predict_files
 from segue.predict.infer import PredictConfig
 
@@ -58,7 +61,8 @@ def test_objects_are_counted_and_only_objects(cell_model, inputs, tmp_path):
 
 def test_a_table_and_outlines_stand_beside_the_objects(cell_model, inputs, tmp_path):
     decoding = DecodeConfig(foreground_threshold=0.0)  # everything is one object
-    output = OutputConfig(kind="objects", decoding=decoding, table=True, outlines=True)
+    exports = Exports(table=("csv",), outlines=("geojson",))
+    output = OutputConfig(kind="objects", decoding=decoding, exports=exports)
     (outcome,) = predict_files(cell_model, [inputs / "a.tif"], tmp_path / "out", output=output)
     assert outcome.objects
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.csv", "a.geojson", "a.tif"]
@@ -66,6 +70,41 @@ def test_a_table_and_outlines_stand_beside_the_objects(cell_model, inputs, tmp_p
     features = json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]
     assert len(features) == outcome.objects
     assert "cell" in json.dumps(features[0])
+
+
+def test_one_coco_file_holds_all_images_of_a_run_but_those_that_failed(cell_model, inputs, tmp_path):
+    (inputs / "aa.tif").write_bytes(b"no image")
+    output = OutputConfig(kind="objects", exports=Exports(outlines=("coco",)))
+    outcomes = predict_files(cell_model, [inputs], tmp_path / "out", output=output)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.c.tif", "coco.json"]
+    data_set = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert [image["file_name"] for image in data_set["images"]] == ["a.tif", "b.c.tif"]
+    assert data_set["categories"] == [{"id": 1, "name": "cell"}]
+    assert len(data_set["annotations"]) == sum(outcome.objects or 0 for outcome in outcomes)
+
+
+def test_if_every_image_failed_there_is_no_coco_file(cell_model, tmp_path):
+    (tmp_path / "bad.tif").write_bytes(b"no image")
+    output = OutputConfig(kind="objects", exports=Exports(outlines=("coco",)))
+    predict_files(cell_model, [tmp_path / "bad.tif"], tmp_path / "out", output=output)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_with_outlines_are_not_taken_for_images(cell_model, inputs, tmp_path):
+    output = OutputConfig(kind="objects", exports=Exports(overlay=True))
+    predict_files(cell_model, [inputs], tmp_path / "out", output=output)
+    names = ["a.overlay.png", "a.tif", "b.c.overlay.png", "b.c.tif"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert [path.name for path in list_images(tmp_path / "out")] == ["a.tif", "b.c.tif"]
+    assert list_images(tmp_path / "out" / "a.overlay.png") == [tmp_path / "out" / "a.overlay.png"]
+
+
+def test_a_missing_library_is_said_before_anything_is_predicted(cell_model, inputs, tmp_path, monkeypatch):
+    for package, exports in (("pyarrow", Exports(table=("parquet",))), ("roifile", Exports(outlines=("imagej",)))):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(UsageError, match=f"pip install {package}"):
+            predict_files(cell_model, [inputs], tmp_path / "out", output=OutputConfig(kind="objects", exports=exports))
+        assert not (tmp_path / "out").exists()
 
 
 def test_one_bad_image_does_not_stop_the_others(cell_model, inputs, tmp_path):
@@ -139,10 +178,59 @@ def test_an_input_that_names_nothing_is_missing(cell_model, tmp_path, name):
     ("wishes", "message"),
     [
         ({"kind": "masks"}, '"classes", "probabilities" or "objects", not "masks"'),
-        ({"table": True}, "ask for objects instead of classes"),
-        ({"kind": "probabilities", "outlines": True}, "ask for objects instead of probabilities"),
+        ({"exports": Exports(table=("csv",))}, "ask for objects instead of classes"),
+        ({"kind": "probabilities", "exports": Exports(overlay=True)}, "ask for objects instead of probabilities"),
+        ({"decoding": DecodeConfig()}, "settings of the decoding are of objects"),
     ],
 )
 def test_outputs_that_do_not_exist_are_refused(wishes, message):
     with pytest.raises(UsageError, match=message):
         OutputConfig(**wishes)
+
+
+@pytest.fixture
+def sized_model(cell_model):
+    return cell_model.with_header(pixel_size=(0.5, 0.5), unit="micrometer")
+
+
+def test_an_image_of_other_pixels_is_answered_on_its_own_pixels_and_that_is_said(sized_model, inputs, tmp_path):
+    (outcome, _) = predict_files(sized_model, [inputs], tmp_path / "out", output=OutputConfig(kind="probabilities"))
+    assert (outcome.pixel_size, outcome.resampled) == (pytest.approx((0.5, 0.25)), True)
+    image, written = read_image(inputs / "a.tif"), read_image(outcome.target)
+    assert written.shape == image.shape
+    assert (written.pixels == sized_model.answer(image).probabilities).all()
+    assert written.space.pixel_size == pytest.approx((0.5, 0.25))
+
+
+@pytest.mark.parametrize("given", [(0.5,), (0.5, 0.5)])
+def test_a_pixel_size_that_is_given_overrides_the_file(sized_model, cell_model, inputs, tmp_path, given):
+    config = OutputConfig(kind="probabilities", pixel_size=given)
+    (outcome,) = predict_files(sized_model, [inputs / "a.tif"], tmp_path / "out", output=config)
+    assert (outcome.pixel_size, outcome.resampled) == ((0.5, 0.5), False)
+    written = read_image(outcome.target)
+    assert (written.pixels == cell_model.answer(read_image(inputs / "a.tif")).probabilities).all()
+    assert written.space.pixel_size == pytest.approx((0.5, 0.5))
+
+
+def test_a_pixel_size_for_other_axes_is_the_outcome_of_that_image(sized_model, inputs, tmp_path):
+    config = OutputConfig(pixel_size=(1.0, 0.5, 0.5))
+    (outcome,) = predict_files(sized_model, [inputs / "a.tif"], tmp_path / "out", output=config)
+    assert isinstance(outcome.error, ImageError)
+    assert "2 spatial axes, but 3 pixel sizes are given" in str(outcome.error)
+
+
+def test_the_description_of_the_data_set_says_the_pixel_size_of_its_images(sized_model, inputs, tmp_path):
+    image = read_image(inputs / "a.tif")
+    for place in ("set/images/a.tif", "set/images/b.tif", "flat/a.tif"):
+        write_image(tmp_path / place, replace(image, space=Space()))
+    (tmp_path / "set" / "dataset.toml").write_text("pixel_size = [2.0, 1.0]\n[pixel_sizes]\n'b*' = [0.5, 0.5]\n")
+    (tmp_path / "flat" / "dataset.toml").write_text("pixel_size = [1.0, 1.0]\n")
+    for part, expected in {
+        "set/images": [((2.0, 1.0), True), ((0.5, 0.5), False)],
+        "flat": [((1.0, 1.0), True)],
+    }.items():
+        outcomes = predict_files(sized_model, [tmp_path / part], tmp_path / "out" / part)
+        assert [(outcome.pixel_size, outcome.resampled) for outcome in outcomes] == expected
+    (tmp_path / "flat" / "dataset.toml").write_text("pixel_size = 1\n")
+    (outcome,) = predict_files(sized_model, [tmp_path / "flat"], tmp_path / "other")
+    assert isinstance(outcome.error, DatasetError)

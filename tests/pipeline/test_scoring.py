@@ -163,3 +163,57 @@ def test_a_table_shows_numbers_and_what_there_is_no_number_for():
     interval = {"mean": 0.12341, "low": 0.1, "high": 0.25}
     summary = {"metrics": {"a": interval, "b": {"mean": None, "low": None, "high": None}}}
     assert table_of(summary, ["b", "a"]) == [("b", "-", "-"), ("a", "0.1234", "0.1000 to 0.2500")]
+
+
+COLOURED = 'classes = ["background", "red", "white"]\nobject_classes = "types"\n'
+
+
+def two_kinds(root):
+    """A data set of one image with the objects 1 and 2, red, and 3, white."""
+    ids = [[1, 1, 0, 2, 2, 0, 3, 3]]
+    write_image(root / "images" / "a.tif", Image(pixels=np.asarray([ids], np.float32)))
+    write(root / "masks" / "a.tif", ids)
+    (root / "types").mkdir()
+    (root / "types" / "a.csv").write_text("id,class\n1,red\n2,red\n3,white\n")
+    (root / "dataset.toml").write_text(COLOURED)
+    return root
+
+
+def test_a_table_beside_the_prediction_tells_the_classes_of_its_objects(tmp_path):
+    data = two_kinds(tmp_path / "data")
+    write(tmp_path / "out" / "a.tif", [[4, 4, 0, 2, 2, 0, 1, 1]])
+    (tmp_path / "out" / "a.csv").write_text("id,class,area_px\n1,white,2\n2,white,2\n4,red,2\n")
+    summary = evaluate_files(data, tmp_path / "out")
+    assert summary["without_classes"] == []
+    found = means(summary)
+    assert found["average_precision"] == 1
+    assert found["class_accuracy"] == pytest.approx(2 / 3)
+    assert found["average_precision/red"] == found["average_precision/white"] == pytest.approx(1 / 2)
+    assert found["pooled/mean_class_f1"] == pytest.approx(2 / 3)
+
+
+def test_predictions_without_a_table_are_named_and_scored_as_objects_of_one_class(tmp_path):
+    data = two_kinds(tmp_path / "data")
+    write(tmp_path / "out" / "a.tif", [[4, 4, 0, 2, 2, 0, 1, 1]])
+    (tmp_path / "out" / "a.csv").write_text("id,area_px\n1,2\n2,2\n4,2\n")
+    summary = evaluate_files(data, tmp_path / "out")
+    assert summary["without_classes"] == ["a"]
+    assert means(summary)["average_precision"] == 1
+    assert "class_accuracy" not in means(summary)
+    assert evaluate_files(data, tmp_path / "out", kind="membranes")["without_classes"] == []
+
+
+def test_a_class_that_the_truth_does_not_know_is_refused(tmp_path):
+    data = two_kinds(tmp_path / "data")
+    write(tmp_path / "out" / "a.tif", [[4, 4, 0, 2, 2, 0, 1, 1]])
+    (tmp_path / "out" / "a.csv").write_text("id,class\n1,blue\n2,white\n4,red\n")
+    with pytest.raises(LabelError, match=r"a\.csv: line 2 has the class 'blue'; an object is red \(1\) or white"):
+        evaluate_files(data, tmp_path / "out")
+
+
+def test_objects_of_several_classes_can_be_scored_pixel_by_pixel(tmp_path):
+    data = two_kinds(tmp_path / "data")
+    write(tmp_path / "out" / "a.tif", [[1, 1, 0, 2, 1, 0, 2, 2]])
+    found = means(evaluate_files(data, tmp_path / "out", kind="classes"))
+    assert found["dice/red"] == pytest.approx(2 * 3 / (4 + 3))
+    assert found["dice/white"] == pytest.approx(2 * 2 / (2 + 3))

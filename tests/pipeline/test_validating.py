@@ -170,3 +170,44 @@ def test_of_no_image_none_is_chosen():
     assert spread([], pixels=None) == []
     assert spread([], pixels=100) == []
     assert len(spread(images_of(0), pixels=100)) == 1
+
+
+def test_the_score_of_objects_of_several_classes_is_the_mean_over_classes():
+    """The network of these tests says class 1 of every object; one of the two is of class 2."""
+    names = ("background", "red", "white")
+    one = judged("a", TWO, kind="objects")
+    told = replace(one.labels, classes=names, object_classes={1: 1, 2: 2})
+    validator = Validator([replace(one, labels=told)], names, PredictConfig(context=0, precision="fp32"))
+    network = copier(4)  # channel 2, white, is as high as channel 1: the lower class wins
+    quick = validator.quick(network)
+    assert quick["average_precision_50_95"] == 1
+    # red: 1 of 1 and one spurious; white: none of 1
+    assert quick["score"] == quick["mean_class_average_precision_50_95"] == pytest.approx((1 / 2 + 0) / 2)
+    summary, _ = validator.final(network)
+    assert summary["metrics"]["class_accuracy"]["mean"] == pytest.approx(1 / 2)
+    assert summary["metrics"]["pooled/mean_class_average_precision"]["mean"] == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize("kind", ["classes", "objects"])
+def test_an_answer_on_another_grid_is_judged_on_the_pixels_of_the_image(kind):
+    fine = TWO.repeat(2, axis=0).repeat(2, axis=1)
+    at_work = judged("a", TWO, kind=kind)
+    own = Labels(
+        ids=(fine if kind == "objects" else (fine > 0)).astype(np.int32), kind=kind, classes=at_work.labels.classes
+    )
+    one = replace(at_work, labels=own)
+    validator = validator_of(one)
+    network = copier(3 if kind == "objects" else 2)
+    assert validator.quick(network)["score"] > 0.85  # corners are rounded on the way back
+    summary, _ = validator.final(network)
+    assert summary["metrics"]["dice" if kind == "classes" else "average_precision"]["mean"] > 0.9
+
+
+def test_the_middle_of_an_image_on_two_grids_is_one_place():
+    fine = np.arange(48 * 64, dtype=np.int32).reshape(48, 64)
+    labels = Labels(ids=fine, kind="objects")
+    part = validating.central_part(Judged("a", fine[None, ::2, ::2].astype(np.float32), labels), pixels=12 * 64)
+    assert part.labels.shape == (24, 32)
+    assert part.pixels.shape == (1, 12, 16)
+    assert part.labels.ids[0, 0] == part.pixels[0, 0, 0]
+    assert part.labels.ids[-2, -2] == part.pixels[0, -1, -1]

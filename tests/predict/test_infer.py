@@ -105,6 +105,26 @@ def test_probabilities_sum_to_one_and_auxiliary_maps_lie_between_0_and_1():
     assert result.max() <= 1
 
 
+def test_an_answer_written_into_an_array_of_the_caller_is_the_same(tmp_path):
+    net = network(2, "same", 1)
+    pixels = image(50, 30)
+    file = np.lib.format.open_memmap(tmp_path / "answer.npy", mode="w+", dtype=np.float32, shape=(3, 50, 30))
+    config = PredictConfig(precision="fp32", tile=32)
+    assert predict(net, pixels, classes=2, config=config, out=file) is file
+    assert (file == predict(net, pixels, classes=2, config=config)).all()
+
+
+def test_an_array_of_another_shape_is_refused():
+    with pytest.raises(UsageError, match=r"\(3, 8, 9\), but the answer for this image has the shape \(3, 8, 8\)"):
+        predict(
+            network(2, "same", 1),
+            image(8, 8),
+            classes=2,
+            config=PredictConfig(),
+            out=np.empty((3, 8, 9), np.float32),
+        )
+
+
 def test_bf16_differs_from_fp32_by_its_own_precision_only():
     net = network(2, "same", 2)
     pixels = image(64, 64)
@@ -155,3 +175,24 @@ def test_settings_that_cannot_work_are_refused(settings, message):
 def test_a_tile_that_is_too_small_is_refused_before_anything_is_computed():
     with pytest.raises(TileError, match="use a tile of at least 52 px"):
         answer(network(2, "same", 2), image(100, 100), tile=20)
+
+
+@pytest.mark.parametrize(("axes", "padding"), [(2, "same"), (2, "valid"), (3, "same")])
+def test_an_image_may_be_read_box_by_box(axes, padding):
+    net = network(axes, padding, 1)
+    pixels = image(*((41, 30) if axes == 2 else (9, 21, 20)))
+    asked = []
+
+    class Kept:
+        shape = pixels.shape
+
+        def __getitem__(self, box):
+            asked.append(pixels[box].size)
+            assert all(0 <= part.start < part.stop <= length for part, length in zip(box, pixels.shape, strict=True))
+            return pixels[box]
+
+    geometry = axis_geometries(net.config)[0]
+    tile = geometry.legal_size(2 * geometry.halo + 2 * geometry.stride)
+    assert (answer(net, Kept(), tile=tile) == answer(net, pixels, tile=tile)).all()
+    assert len(asked) > 1
+    assert max(asked) <= tile**axes

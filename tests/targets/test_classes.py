@@ -150,3 +150,34 @@ def test_one_hot_has_a_single_1_in_the_channel_of_the_class_and_none_where_ignor
     hot = one_hot(np.array([[0, 2, IGNORE]], np.int16), 3)
     assert hot.dtype == np.float32
     assert hot.tolist() == [[[1, 0, 0]], [[0, 0, 0]], [[0, 1, 0]]]
+
+
+def several(rows, table) -> Labels:
+    return Labels(
+        ids=np.array(rows, np.int32), kind="objects", classes=("background", "red", "white"), object_classes=table
+    )
+
+
+def test_objects_of_several_classes_become_their_classes_and_unknown_ones_are_ignored():
+    labels = several([[9, 9, 0, 2, IGNORE], [9, 0, 5, 2, 2]], {9: 2, 2: 1, 5: IGNORE})
+    assert class_map(labels, separate=False).tolist() == [[2, 2, 0, 1, IGNORE], [2, 0, IGNORE, 1, 1]]
+
+
+def test_touching_objects_are_parted_whatever_their_classes():
+    rows = [[1, 1, 1, 2, 2, 2, 2, 3, 3, 3]]
+    parted = class_map(several(rows, {1: 1, 2: 2, 3: 2}))
+    assert parted.tolist() == [[1, 1, 0, 0, 2, 2, 0, 0, 2, 2]]
+    assert class_map(several(rows, {1: 1, 2: 2, 3: 2}), separate=False).tolist() == [[1, 1, 1, 2, 2, 2, 2, 2, 2, 2]]
+
+
+def test_where_all_objects_are_of_class_1_the_map_is_that_of_one_class():
+    ids = random_ids((20, 22), seed=4, count=12)
+    table = dict.fromkeys(range(1, 13), 1)
+    for separate in (True, False):
+        one = class_map(objects(ids), separate=separate)
+        assert (class_map(several(ids, table), separate=separate) == one).all()
+
+
+def test_a_class_of_objects_without_a_name_is_refused():
+    with pytest.raises(LabelError, match="class 3 has no name, the 3 classes are background, red, white"):
+        class_map(several([[1]], {1: 3}))

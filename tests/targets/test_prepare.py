@@ -105,3 +105,15 @@ def test_targets_that_mean_nothing_are_refused(settings, message):
 def test_class_weights_must_reach_every_class():
     with pytest.raises(UsageError, match="1 class weights for a map with class 1"):
         make_targets(labels_of([[0, 1]]), TargetConfig(class_weights=(1.0,)))
+
+
+def test_classes_of_objects_change_the_classes_and_their_weights_and_nothing_else():
+    config = TargetConfig(separate=True, w0=10, sigma=2, distance=True)
+    one = make_targets(labels_of(CELLS), config)
+    told = Labels(ids=CELLS, kind="objects", classes=("background", "red", "white"), object_classes={1: 2, 2: 1})
+    several = make_targets(told, config)
+    assert (several.classes == np.where((one.classes == 1) & (CELLS == 1), 2, one.classes)).all()
+    assert (several.weights == one.weights).all()
+    assert (several.maps[0] == one.maps[0]).all()
+    weighted = make_targets(told, TargetConfig(separate=False, w0=0, class_weights=(1, 3, 5)))
+    assert weighted.weights[0].tolist() == [5, 5, 3, 3, 1, 1]

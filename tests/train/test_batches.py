@@ -210,3 +210,18 @@ def test_a_volume_of_thick_slices_is_tilted_by_an_angle_in_space():
 def test_without_images_there_is_nothing_to_train_on():
     with pytest.raises(DataError, match="no image to train on; add annotated images"):
         batches_of([])
+
+
+def test_the_shares_of_several_processes_are_the_samples_of_the_batch():
+    config = BatchConfig(patch=(8, 8), batch=5)
+    settings = {"augment": AugmentConfig(), "seed": 0, "margin": (0, 0), "dtype": torch.float32}
+    whole = PatchBatches([disc_example()], config, **settings).batch(3)
+    for rank in range(2):
+        share = PatchBatches([disc_example()], config, samples=range(rank, 5, 2), **settings).batch(3)
+        for one, all_of_it in zip(parts_of(share), parts_of(whole), strict=True):
+            assert torch.equal(one, all_of_it[rank::2])
+
+
+def test_on_the_processor_a_batch_stays_where_it_is():
+    batch = batches_of([disc_example()]).batch(0)
+    assert batch.to(torch.device("cpu")) is batch

@@ -170,3 +170,16 @@ def test_validations_take_no_more_than_their_share_of_the_time():
     assert not pace.may_validate()
     clock.now += 0.02
     assert pace.may_validate()
+
+
+def test_with_others_what_the_first_one_says_counts_and_the_own_clock_does_not():
+    clock = Clock()
+    pace = TimePace(end=clock.now + 100, reserve=1.0, clock=clock, agree=lambda ours: 0.25)
+    clock.now += 1000
+    assert pace.progress(0) == 0.25
+    assert pace.is_over(0)
+    assert pace.may_validate()
+    other = TimePace(end=clock.now + 100, reserve=1.0, clock=clock, agree=lambda ours: 0.0)
+    clock.now += 1000
+    assert not other.is_over(0)
+    assert not other.may_validate()

@@ -19,7 +19,7 @@ from segue.cli.console import fail
 from segue.cli.demo import demo
 from segue.cli.evaluate import evaluate
 from segue.cli.info import info
-from segue.cli.predict import predict
+from segue.cli.predict import PredictCommand, predict
 from segue.cli.train import train
 from segue.errors import SegueError, StorageError
 
@@ -31,7 +31,7 @@ app = typer.Typer(
     add_completion=True,
 )
 for command in (demo, check, train, predict, evaluate, info):
-    app.command()(command)
+    app.command(cls=PredictCommand if command is predict else None)(command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
+from segue.arrays import Space
 from segue.cli.console import answer, answer_json, columns, counting
 from segue.fingerprint import Examination, Fingerprint, examine
 from segue.io.datasets import find_pairs
+from segue.resample import shown
 
 
 def check(
@@ -50,9 +52,7 @@ def _facts(print_: Fingerprint) -> list[tuple[str, str]]:
         ("channels", f"{print_.channels}, {print_.colour}" + (f", {print_.bits} bit" if print_.bits else "")),
     ]
     if print_.pixel_size:
-        sizes = " x ".join(f"{size:g}" for size in print_.pixel_size)
-        differs = ", not the same in all images" if print_.pixel_size_differs else ""
-        facts.append(("pixel size", f"{sizes} {print_.unit}{differs}"))
+        facts.append(("pixel size", _pixel_size(print_, print_.pixel_size)))
     for number, channel in enumerate(print_.intensities):
         name = "intensities" if len(print_.intensities) == 1 else f"channel {number}"
         span = f"{channel.low:.4g} to {channel.high:.4g} (0.5 to 99.5 %)"
@@ -65,6 +65,9 @@ def _facts(print_: Fingerprint) -> list[tuple[str, str]]:
         objects = print_.objects
         low, middle, high = objects.per_image
         facts.append(("objects", f"{objects.total:,}; {low} to {high} in an image, median {middle}"))
+        if objects.of_class:
+            each = zip(print_.classes[1:], objects.of_class[1:], strict=True)
+            facts.append(("of class", ", ".join(f"{name} {count:,}" for name, count in each)))
         facts.append(
             (
                 "diameters",
@@ -73,6 +76,17 @@ def _facts(print_: Fingerprint) -> list[tuple[str, str]]:
         )
         facts.append(("touching", f"{100 * objects.touching:.3g} % of the objects"))
     return facts
+
+
+def _pixel_size(print_: Fingerprint, size: tuple[float, ...]) -> str:
+    middle = shown(Space(pixel_size=size, unit=print_.unit))
+    low, high = (
+        shown(Space(pixel_size=edge, unit=print_.unit)).removesuffix(f" {print_.unit}")
+        for edge in print_.pixel_size_range or (size, size)
+    )
+    differs = f" (median; {low} to {high})" if low != high else ""
+    silent = print_.without_pixel_size
+    return middle + differs + (f", {silent} image{'s say' if silent > 1 else ' says'} none" if silent else "")
 
 
 def _plain(examination: Examination, *, layout: str) -> dict[str, Any]:

@@ -41,3 +41,8 @@ def evaluate(
     if summary["missing"]:
         shown = ", ".join(summary["missing"][:5])
         say(f"segue: {len(summary['missing'])} images have no prediction and were not scored: {shown}")
+    if summary["without_classes"]:
+        say(
+            f"segue: {len(summary['without_classes'])} predictions have no table of the classes of objects beside "
+            "them, so these were not scored; predict with --table"
+        )

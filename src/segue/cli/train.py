@@ -13,6 +13,7 @@ import typer
 
 from segue.cli.check import describe
 from segue.cli.console import answer, answer_json, columns, fail, say
+from segue.cli.processes import joined
 from segue.errors import MissingInputError, UsageError
 from segue.units import format_duration, parse_duration
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from segue.fingerprint import Examination
     from segue.pipeline.fitting import FitConfig
     from segue.plan import Plan
+    from segue.train.world import World
     from segue.trained import Model
 
 DEFAULT_BUDGET = "20m"
@@ -50,40 +52,44 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on the way.")] = False,
 ) -> None:
     """Train a U-Net on annotated images within a time budget, and judge it on images it has not seen."""
-    if budget is not None and steps is not None:
-        raise UsageError("give --budget or --steps, not both")
-    if config is not None and preset != "auto":
-        raise UsageError(f"give --preset or --config, not both: the plan {config} decides everything")
-    if val is not None and no_validation:
-        raise UsageError(f"give --val or --no-validation, not both: {val} would not be looked at")
-    seconds = parse_duration(budget or DEFAULT_BUDGET) if steps is None else None
-    if out.suffix != ".segue":
-        raise UsageError(f"the model {out} should be called something.segue; give --out {out.with_suffix('.segue')}")
-    if not data.exists():
-        raise MissingInputError(f"{data}: there is no such folder")
-    from segue.config import plan_from_toml
-    from segue.io.datasets import find_pairs
-    from segue.pipeline.fitting import FitConfig
+    with joined() as world:
+        if budget is not None and steps is not None:
+            raise UsageError("give --budget or --steps, not both")
+        if config is not None and preset != "auto":
+            raise UsageError(f"give --preset or --config, not both: the plan {config} decides everything")
+        if val is not None and no_validation:
+            raise UsageError(f"give --val or --no-validation, not both: {val} would not be looked at")
+        seconds = parse_duration(budget or DEFAULT_BUDGET) if steps is None else None
+        if out.suffix != ".segue":
+            raise UsageError(
+                f"the model {out} should be called something.segue; give --out {out.with_suffix('.segue')}"
+            )
+        if not data.exists():
+            raise MissingInputError(f"{data}: there is no such folder")
+        from segue.config import plan_from_toml
+        from segue.io.datasets import find_pairs
+        from segue.pipeline.fitting import FitConfig
 
-    plan = plan_from_toml(_text(config), source=str(config)) if config else None
-    fit_config = FitConfig(
-        budget=seconds,
-        steps=steps,
-        preset=preset,  # type: ignore[arg-type]
-        seed=seed,
-        validate=not no_validation,
-        plan=plan,
-        out=out,
-        resume=resume,
-    )
-    _run(find_pairs(data), find_pairs(val) if val else None, fit_config, json=json, quiet=quiet)
+        plan = plan_from_toml(_text(config), source=str(config)) if config else None
+        fit_config = FitConfig(
+            budget=seconds,
+            steps=steps,
+            preset=preset,  # type: ignore[arg-type]
+            seed=seed,
+            validate=not no_validation,
+            plan=plan,
+            out=out,
+            resume=resume,
+        )
+        _run(find_pairs(data), find_pairs(val) if val else None, fit_config, world, json=json, quiet=quiet)
 
 
-def _run(pairs: Any, validation: Any, config: "FitConfig", *, json: bool, quiet: bool) -> None:
+def _run(pairs: Any, validation: Any, config: "FitConfig", world: "World | None", *, json: bool, quiet: bool) -> None:
     from segue.pipeline.fitting import FitObserver, TrainingInterruptedError, fit
     from segue.train.loop import Observer
 
-    report = Report(quiet=quiet)
+    speaks = world is None or world.is_first
+    report = Report(quiet=quiet or not speaks)
     with _stopping() as stopped:
         observer = FitObserver(
             on_examined=report.examined,
@@ -95,14 +101,18 @@ def _run(pairs: Any, validation: Any, config: "FitConfig", *, json: bool, quiet:
             ),
         )
         try:
-            model = fit(pairs, validation=validation, config=config, observer=observer)
+            model = fit(pairs, validation=validation, config=config, observer=observer, world=world)
         except TrainingInterruptedError:
             assert config.out is not None
             code = 128 + (stopped() or signal.SIGINT)
+            if not speaks:
+                raise typer.Exit(code) from None
             hint = "its state is kept, go on with --resume"
             raise typer.Exit(fail(f"the training of {config.out} was stopped; {hint}", code)) from None
         finally:
             report.close()
+    if not speaks:
+        return
     if json:
         answer_json({"model": str(config.out), **model.header.training})
     else:

@@ -101,7 +101,7 @@ def score_classes(
 
 def _class_ids(labels: Labels | NDArray[Any]) -> NDArray[Any]:
     if isinstance(labels, Labels) and labels.kind == "objects":
-        return labels.ids.clip(max=1)
+        return labels.classes_of(labels.ids)
     return as_ids(labels)
 
 

@@ -9,77 +9,31 @@ Kirillov et al. (2019), arXiv 1801.00868 (panoptic quality); Kumar et al. (2017)
 doi:10.1371/journal.pone.0144959 (DET).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.arrays import Labels
+from segue.arrays import IGNORE, Labels
+from segue.errors import LabelError
 from segue.evaluate.counts import Ratio, as_ids, ratio
+from segue.evaluate.matching import Matching, match_at
+from segue.evaluate.object_counts import (
+    MISSED_COST,
+    aggregated_jaccard_parts,
+    area_error,
+    challenge_counts,
+    count_merges,
+    count_splits,
+)
 from segue.objects.overlaps import THRESHOLDS, Overlaps, count_overlaps
 
-SPLIT_COST, MISSED_COST, SPURIOUS_COST = 5, 10, 1
-"""What DET charges for splitting a vertex, adding a missed one, deleting a spurious one (Matula et al.
-2015)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Matching:
-    """How the objects match at one IoU threshold. Every score is NaN without any object."""
-
-    threshold: float
-    """Smallest IoU of a match."""
-    tp: int
-    """Matched pairs."""
-    fp: int
-    """Predicted objects without a partner."""
-    fn: int
-    """True objects without a partner."""
-    iou_sum: float
-    """Sum of the IoU over the matched pairs."""
-
-    @property
-    def average_precision(self) -> float:
-        """tp / (tp + fp + fn), as StarDist and the Data Science Bowl use the word (not the area under a
-        curve)."""
-        return ratio(self.tp, self.tp + self.fp + self.fn)
-
-    @property
-    def precision(self) -> float:
-        """tp / (tp + fp); NaN without a predicted object."""
-        return ratio(self.tp, self.tp + self.fp)
-
-    @property
-    def recall(self) -> float:
-        """tp / (tp + fn); NaN without a true object."""
-        return ratio(self.tp, self.tp + self.fn)
-
-    @property
-    def f1(self) -> float:
-        """2 tp / (2 tp + fp + fn)."""
-        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
-
-    @property
-    def sq(self) -> float:
-        """Segmentation quality: mean IoU of the matched pairs; NaN without a match."""
-        return ratio(self.iou_sum, self.tp)
-
-    @property
-    def rq(self) -> float:
-        """Recognition quality: tp / (tp + fp/2 + fn/2), the same number as F1."""
-        return self.f1
-
-    @property
-    def pq(self) -> float:
-        """Panoptic quality: sum of matched IoU / (tp + fp/2 + fn/2) = SQ x RQ."""
-        return ratio(self.iou_sum, self.tp + 0.5 * self.fp + 0.5 * self.fn)
-
-    @property
-    def mean_true_iou(self) -> float:
-        """Sum of matched IoU / T, StarDist's mean_true_score: an unmatched true object counts as 0."""
-        return ratio(self.iou_sum, self.tp + self.fn)
+CLASS_SCORES = ("average_precision", "average_precision_50_95", "f1", "pq", "count_error")
+"""Scores that are also given for the objects of each class alone, as NAME/class."""
+CLASS_MEANS = ("average_precision", "average_precision_50_95", "f1", "pq")
+"""Those of them whose mean over the classes is given, as mean_class_NAME."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +58,8 @@ class ObjectScores:
     """True objects too many inside of predicted ones; see `count_merges`."""
     area_error: float
     """Mean over the pairs matched at 0.5 of |predicted area - true area| / true area; NaN without a match."""
+    classes: "ObjectClassScores | None" = None
+    """The scores of each class; None if truth or prediction do not know the classes of their objects."""
 
     @property
     def average_precision(self) -> float:
@@ -157,6 +113,7 @@ class ObjectScores:
             "splits": float(self.splits),
             "merges": float(self.merges),
             "area_error": self.area_error,
+            **(self.classes.metrics() if self.classes is not None else {}),
         }
 
     def ratios(self) -> Mapping[str, Ratio]:
@@ -180,7 +137,40 @@ class ObjectScores:
             "pooled/mean_true_iou": Ratio((half.iou_sum,), (true,)),
             "pooled/aggregated_jaccard": Ratio((self.jaccard_parts[0],), (self.jaccard_parts[1],)),
             "pooled/seg": Ratio((self.seg_sum,), (true,)),
+            "pooled/det": Ratio((MISSED_COST * true - min(self.det_cost, MISSED_COST * true),), (MISSED_COST * true,)),
             "pooled/count_error": Ratio((abs(predicted - true),), (true,)),
+            **(self.classes.ratios() if self.classes is not None else {}),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectClassScores:
+    """How well objects of several classes are found, each class alone, and how well the classes are told."""
+
+    by_class: Mapping[str, ObjectScores]
+    """Name of each class but the background -> the scores of its objects alone."""
+    same: int
+    """Pairs that match at the first threshold, whatever their classes, and are of one class."""
+    matched: int
+    """Pairs that match there and whose true class is known."""
+
+    def metrics(self) -> dict[str, float]:
+        """Name to value: the accuracy of the classes, means over the classes, and the scores of each class."""
+        values = {name: {one: scores.metrics()[one] for one in CLASS_SCORES} for name, scores in self.by_class.items()}
+        means = {one: [value[one] for value in values.values() if value[one] == value[one]] for one in CLASS_MEANS}
+        return {
+            "class_accuracy": ratio(self.same, self.matched),
+            **{f"mean_class_{one}": ratio(sum(known), len(known)) for one, known in means.items()},
+            **{f"{one}/{name}": value[one] for name, value in values.items() for one in CLASS_SCORES},
+        }
+
+    def ratios(self) -> Mapping[str, Ratio]:
+        """Name to counts, as `ObjectScores.ratios`; a class that no image holds is left out of the means."""
+        parts = {name: scores.ratios() for name, scores in self.by_class.items()}
+        return {
+            "pooled/class_accuracy": Ratio((float(self.same),), (float(self.matched),)),
+            **{f"pooled/mean_class_{one}": _side_by_side(parts.values(), f"pooled/{one}") for one in CLASS_MEANS},
+            **{f"pooled/{one}/{name}": part[f"pooled/{one}"] for name, part in parts.items() for one in CLASS_SCORES},
         }
 
 
@@ -194,10 +184,20 @@ def score_objects(
 
     `truth` and `predicted` hold object ids, 0 for background, of one shape and any number of axes; pixels
     where the truth is IGNORE do not count. `thresholds` are IoUs, ascending, and the single scores are taken
-    at the first. Raises LabelError if the two do not fit each other.
+    at the first. If both are `Labels` with `object_classes`, every class is scored alone too, where true objects of
+    unknown class do not count. Raises LabelError if the two do not fit each other.
     """
     overlaps = count_overlaps(as_ids(truth), as_ids(predicted))
-    matchings = tuple(_match(overlaps, threshold) for threshold in thresholds)
+    scores = _scores(overlaps, thresholds)
+    if not (isinstance(truth, Labels) and isinstance(predicted, Labels)):
+        return scores
+    if truth.object_classes is None or predicted.object_classes is None:
+        return scores
+    return replace(scores, classes=_score_classes(truth, predicted, overlaps, thresholds))
+
+
+def _scores(overlaps: Overlaps, thresholds: Sequence[float]) -> ObjectScores:
+    matchings = tuple(match_at(overlaps, threshold) for threshold in thresholds)
     seg_sum, det_cost = challenge_counts(overlaps)
     return ObjectScores(
         true_objects=len(overlaps.truth_ids),
@@ -208,80 +208,54 @@ def score_objects(
         det_cost=det_cost,
         splits=count_splits(overlaps),
         merges=count_merges(overlaps),
-        area_error=_area_error(overlaps, thresholds[0]),
+        area_error=area_error(overlaps, overlaps.matches(thresholds[0])),
     )
 
 
-def aggregated_jaccard_parts(overlaps: Overlaps) -> tuple[float, float]:
-    """Numerator and denominator of the aggregated Jaccard index, in pixels (Kumar et al. 2017, algorithm 1).
-
-    Every true object G takes the predicted object S of largest IoU (the lower id if two are equal); the
-    numerator adds |G and S|, the denominator |G or S|. A true object without overlap adds its area to the
-    denominator, and so does every predicted object that no true object took. A predicted object may be taken
-    more than once.
-    """
-    order = np.lexsort((overlaps.predicted_index, -overlaps.iou, overlaps.truth_index))
-    best = order[_first_of_each(overlaps.truth_index[order])]
-    taken = overlaps.predicted_index[best]
-    shared = overlaps.shared[best]
-    union = overlaps.truth_areas.sum() + (overlaps.predicted_areas[taken] - shared).sum()
-    spare = np.ones(len(overlaps.predicted_ids), bool)
-    spare[taken] = False
-    return float(shared.sum()), float(union + overlaps.predicted_areas[spare].sum())
-
-
-def challenge_counts(overlaps: Overlaps) -> tuple[float, int]:
-    """The sum of IoU for SEG and the cost for DET, as the Cell Tracking Challenge defines them.
-
-    A true object is found by the predicted object that covers more than half of its area. A predicted object
-    that finds k true objects needs k - 1 splits, one that finds none is spurious.
-    """
-    found = overlaps.shared * 2 > overlaps.truth_areas[overlaps.truth_index]
-    finds = np.bincount(overlaps.predicted_index[found], minlength=len(overlaps.predicted_ids))
-    cost = (
-        SPLIT_COST * int((finds - 1).clip(min=0).sum())
-        + MISSED_COST * (len(overlaps.truth_ids) - int(found.sum()))
-        + SPURIOUS_COST * int((finds == 0).sum())
-    )
-    return float(overlaps.iou[found].sum()), cost
-
-
-def count_merges(overlaps: Overlaps) -> int:
-    """True objects that share a predicted object: the sum of k - 1 over predicted objects.
-
-    k is the number of true objects of which a predicted one covers more than half.
-    """
-    inside = overlaps.shared * 2 > overlaps.truth_areas[overlaps.truth_index]
-    return int((np.bincount(overlaps.predicted_index[inside]) - 1).clip(min=0).sum())
-
-
-def count_splits(overlaps: Overlaps) -> int:
-    """Predicted objects that share a true object: the sum of k - 1 over true objects.
-
-    k is the number of predicted objects that have more than half of their own area in the true one.
-    """
-    inside = overlaps.shared * 2 > overlaps.predicted_areas[overlaps.predicted_index]
-    return int((np.bincount(overlaps.truth_index[inside]) - 1).clip(min=0).sum())
-
-
-def _match(overlaps: Overlaps, threshold: float) -> Matching:
-    pairs = overlaps.matches(threshold)
-    return Matching(
-        threshold=threshold,
-        tp=len(pairs),
-        fp=len(overlaps.predicted_ids) - len(pairs),
-        fn=len(overlaps.truth_ids) - len(pairs),
-        iou_sum=float(overlaps.iou[pairs].sum()),
+def _score_classes(
+    truth: Labels, predicted: Labels, overlaps: Overlaps, thresholds: Sequence[float]
+) -> ObjectClassScores:
+    if truth.classes != predicted.classes:
+        raise LabelError(
+            f"the classes of the truth are {', '.join(truth.classes)}, those of the prediction "
+            f"{', '.join(predicted.classes)}; give both the same names in the same order"
+        )
+    true, found = truth.classes_of(overlaps.truth_ids), predicted.classes_of(overlaps.predicted_ids)
+    pairs = overlaps.matches(thresholds[0])
+    true_of_pair, found_of_pair = true[overlaps.truth_index[pairs]], found[overlaps.predicted_index[pairs]]
+    if (true == IGNORE).any():
+        ids = np.where(truth.classes_of(truth.ids) == IGNORE, IGNORE, truth.ids)
+        overlaps = count_overlaps(ids, predicted.ids)
+        true, found = truth.classes_of(overlaps.truth_ids), predicted.classes_of(overlaps.predicted_ids)
+    return ObjectClassScores(
+        by_class={
+            name: _scores(_only(overlaps, true == number, found == number), thresholds)
+            for number, name in enumerate(truth.classes)
+            if number > 0
+        },
+        same=int(((true_of_pair == found_of_pair) & (true_of_pair != IGNORE)).sum()),
+        matched=int((true_of_pair != IGNORE).sum()),
     )
 
 
-def _area_error(overlaps: Overlaps, threshold: float) -> float:
-    pairs = overlaps.matches(threshold)
-    true = overlaps.truth_areas[overlaps.truth_index[pairs]]
-    predicted = overlaps.predicted_areas[overlaps.predicted_index[pairs]]
-    return ratio(float((np.abs(predicted - true) / true).sum()), len(pairs))
+def _only(overlaps: Overlaps, true: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Overlaps:
+    """The table without the objects that the two masks, (T,) and (P,), leave out."""
+    rows = true[overlaps.truth_index] & predicted[overlaps.predicted_index]
+    return Overlaps(
+        truth_ids=overlaps.truth_ids[true],
+        truth_areas=overlaps.truth_areas[true],
+        predicted_ids=overlaps.predicted_ids[predicted],
+        predicted_areas=overlaps.predicted_areas[predicted],
+        truth_index=(np.cumsum(true) - 1)[overlaps.truth_index[rows]],
+        predicted_index=(np.cumsum(predicted) - 1)[overlaps.predicted_index[rows]],
+        shared=overlaps.shared[rows],
+    )
 
 
-def _first_of_each(values: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """True at the first of every stretch of equal values."""
-    return np.concatenate([np.ones(min(values.size, 1), bool), values[1:] != values[:-1]])
+def _side_by_side(parts: Iterable[Mapping[str, Ratio]], name: str) -> Ratio:
+    """The entries of one ratio of several classes as one: pooled, it is the mean over the classes."""
+    chosen = [part[name] for part in parts]
+    return Ratio(
+        tuple(value for one in chosen for value in one.numerators),
+        tuple(value for one in chosen for value in one.denominators),
+    )

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.arrays import Space
 from segue.fingerprint import rules
 from segue.fingerprint.alignment import REACH, Alignment
 from segue.fingerprint.duplicates import Group
 from segue.fingerprint.measures import ImageMeasure, LabelMeasure
+from segue.fingerprint.pixel_sizes import looks_wrong, pixel_sizes
 from segue.fingerprint.rules import Hit
+from segue.resample import shown
 
 _CONTRAST_RATIO = 100
 """Standard deviations of images that differ by more than this are mentioned."""
@@ -103,15 +106,19 @@ def _judge_scales(pairs: Sequence[Examined]) -> Iterator[Hit]:
     if contrasts and max(contrasts) > _CONTRAST_RATIO * min(contrasts):
         detail = f"standard deviations from {min(contrasts):.3g} to {max(contrasts):.3g}"
         yield Hit(rule=rules.CONTRAST_DIFFERS, file=pairs[0].image_file, detail=detail)
-    axes = Counter(len(pair.image.shape) for pair in pairs)
-    sizes = [pair.image.pixel_size for pair in pairs]
-    said = np.array([size for size in sizes if size is not None and len(size) == axes.most_common(1)[0][0]])
-    if len(said) and (len(said) < len(sizes) or (np.abs(said / np.median(said, axis=0) - 1) > 0.01).any()):
-        low, high = (" x ".join(f"{size:g}" for size in edge(axis=0)) for edge in (said.min, said.max))
-        unit = next(pair.image.unit for pair in pairs if pair.image.pixel_size is not None)
-        silent = f", {len(sizes) - len(said)} images say none" if len(said) < len(sizes) else ""
-        detail = f"{low} to {high} {unit}{silent}"
-        yield Hit(rule=rules.PIXEL_SIZE_DIFFERS, file=pairs[0].image_file, detail=detail)
+    axes = Counter(len(pair.image.shape) for pair in pairs).most_common(1)[0][0]
+    sizes = pixel_sizes([pair.image for pair in pairs], axes=axes)
+    if sizes is None or not sizes.differ:
+        return
+    low, high = (shown(Space(pixel_size=edge, unit="")).strip() for edge in (sizes.low, sizes.high))
+    silent = f", {sizes.silent} images say none" if sizes.silent else ""
+    middle = shown(sizes.space)
+    detail = f"{low} to {high} {sizes.unit}, median {middle}{silent}"
+    yield Hit(rule=rules.PIXEL_SIZE_DIFFERS, file=pairs[0].image_file, detail=detail)
+    for pair in pairs:
+        if looks_wrong(pair.image, sizes):
+            own = Space(pixel_size=pair.image.pixel_size, unit=pair.image.unit)
+            yield Hit(rule=rules.PIXEL_SIZE_WILD, file=pair.image_file, detail=f"{shown(own)}, median {middle}")
 
 
 def _is_gray(image: ImageMeasure) -> bool:

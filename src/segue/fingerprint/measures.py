@@ -1,7 +1,7 @@
 """What one image and its labels are, in numbers small enough to keep for a whole data set."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,8 @@ class ObjectMeasure:
     in_pieces: tuple[int, ...]
     """Ids whose pixels form several pieces (diagonal neighbours are connected)."""
     highest_id: int
+    of_class: tuple[int, ...] = ()
+    """Number of objects of each class 0..K-1 (0 of the background); empty if all are of one class."""
 
     @property
     def count(self) -> int:
@@ -89,13 +91,13 @@ class LabelMeasure:
     """One mask in numbers."""
 
     counts: tuple[int, ...]
-    """Pixels of each class; for objects, of background and of all objects together."""
+    """Pixels of each class; for objects of one class, of background and of all objects together."""
     ignored: int
-    """Pixels that nobody has annotated."""
+    """Pixels that nobody has annotated, or that belong to an object of unknown class."""
     objects: ObjectMeasure | None
     """None for class labels."""
     digest: str
-    """SHA-256 of shape and ids: equal masks have equal digests."""
+    """SHA-256 of shape and ids, and of the classes of objects: equal masks have equal digests."""
 
     @property
     def is_empty(self) -> bool:
@@ -161,6 +163,8 @@ def measure_labels(labels: Labels) -> LabelMeasure:
     ids = labels.ids
     ignored = int((ids == IGNORE).sum())
     digest = _digest(ids)
+    if labels.object_classes is not None:
+        return _measure_object_classes(labels, ids_digest=digest)
     if labels.kind == "objects":
         objects = _measure_objects(np.maximum(ids, 0))
         covered = int(objects.sizes.sum())
@@ -168,6 +172,24 @@ def measure_labels(labels: Labels) -> LabelMeasure:
         return LabelMeasure(counts=counts, ignored=ignored, objects=objects, digest=digest)
     per_class = np.bincount(ids[ids >= 0].ravel(), minlength=len(labels.classes))
     return LabelMeasure(counts=tuple(per_class.tolist()), ignored=ignored, objects=None, digest=digest)
+
+
+def _measure_object_classes(labels: Labels, *, ids_digest: str) -> LabelMeasure:
+    """Objects of several classes: pixels of each class as for class labels, objects as for objects."""
+    objects = _measure_objects(np.maximum(labels.ids, 0))
+    present = np.unique(labels.ids[labels.ids > 0])
+    classes = labels.classes_of(present)
+    of_class = np.bincount(classes[classes >= 0], minlength=len(labels.classes))
+    pixel_classes = labels.classes_of(labels.ids)
+    known = pixel_classes[pixel_classes >= 0]
+    digest = hashlib.sha256(ids_digest.encode())
+    digest.update(np.stack([present, classes]).tobytes())
+    return LabelMeasure(
+        counts=tuple(np.bincount(known, minlength=len(labels.classes)).tolist()),
+        ignored=labels.ids.size - known.size,
+        objects=replace(objects, of_class=tuple(of_class.tolist())),
+        digest=digest.hexdigest(),
+    )
 
 
 def _digest(array: NDArray[np.generic]) -> str:

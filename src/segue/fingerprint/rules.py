@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from segue.io.findings import Finding, Severity
+from segue.resample import LARGEST_RATIO
 
 _SHOWN_ALONE = 3
 """Up to this many files of one rule are shown one by one; more become one finding with a count."""
@@ -202,7 +203,15 @@ CONTRAST_DIFFERS = Rule(
 PIXEL_SIZE_DIFFERS = Rule(
     severity="note",
     what="pixel sizes differ between images, or some images do not say theirs",
-    remedy="write pixel_size into dataset.toml if the files are wrong",
+    remedy=(
+        "nothing has to be done if the sizes are right: the network works at the median, and each answer lies on its "
+        "image; images that say none are taken as they are; pixel_size and pixel_sizes in dataset.toml say it for them"
+    ),
+)
+PIXEL_SIZE_WILD = Rule(
+    severity="error",
+    what=f"the pixels are more than {LARGEST_RATIO:g} times larger or smaller than in most images",
+    remedy="write the right size into dataset.toml (pixel_size, pixel_sizes), or move image and mask away",
 )
 CODING = Rule(
     severity="note",

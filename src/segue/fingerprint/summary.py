@@ -10,6 +10,7 @@ import numpy as np
 from segue.arrays import LabelKind
 from segue.fingerprint.duplicates import Group
 from segue.fingerprint.measures import ImageMeasure, LabelMeasure, ObjectMeasure
+from segue.fingerprint.pixel_sizes import pixel_sizes, working_shape
 
 Colour = Literal["gray", "rgb", "mixed"]
 
@@ -51,6 +52,8 @@ class ObjectSummary:
     """Part of the objects that touch another one, 0..1."""
     at_border: float
     """Part of the objects that the image border may cut, 0..1."""
+    of_class: tuple[int, ...] = ()
+    """Number of objects of each class 0..K-1 (0 of the background); empty if all are of one class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +80,18 @@ class Fingerprint:
     unit: str
     pixel_size_differs: bool
     """Images differ in pixel size by more than 1 %, or some do not say it."""
+    pixel_size_range: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Least and greatest pixel size along each axis, in `unit`, of the images that say it."""
+    without_pixel_size: int = 0
+    """Images that do not say it, if some do."""
+    working_shape: tuple[int, ...] | None = None
+    """Median shape once all images have pixels of the median size; None if no image says its own."""
     intensities: tuple[ChannelSummary, ...]
     """One for each channel that all images have."""
     kind: LabelKind
     classes: tuple[str, ...]
     class_frequencies: tuple[float, ...]
-    """Part of the annotated pixels in each class; for objects, of background and of objects. Sums to 1."""
+    """Part of the annotated pixels in each class; for objects of one class, of background and of objects. Sums to 1."""
     ignored: float
     """Part of all pixels that nobody has annotated, 0..1."""
     objects: ObjectSummary | None
@@ -126,7 +135,7 @@ def summarise_set(
     """Put the measures of all images and their labels together; there must be at least one."""
     axes = _most(len(image.shape) for image in images)
     shapes = np.array([image.shape for image in images if len(image.shape) == axes])
-    pixel_size, unit, differs = _pixel_size(images, axes=axes)
+    sizes = pixel_sizes(images, axes=axes)
     colourful = sum(image.is_colourful for image in images)
     gray = sum(len(image.channels) == 1 or (image.is_rgb and not image.is_colourful) for image in images)
     colour: Colour = "mixed" if colourful and gray else "rgb" if colourful else "gray"
@@ -143,9 +152,12 @@ def summarise_set(
         largest_shape=tuple(shapes.max(axis=0).tolist()),
         shapes=len({image.shape for image in images}),
         bits=_bits(images),
-        pixel_size=pixel_size,
-        unit=unit,
-        pixel_size_differs=differs,
+        pixel_size=sizes.middle if sizes else None,
+        unit=sizes.unit if sizes else "pixel",
+        pixel_size_differs=sizes.differ if sizes else False,
+        pixel_size_range=(sizes.low, sizes.high) if sizes else None,
+        without_pixel_size=sizes.silent if sizes else 0,
+        working_shape=working_shape(images, sizes) if sizes else None,
         intensities=_intensities(images, channels=channels),
         kind=kind,
         classes=classes,
@@ -159,17 +171,6 @@ def summarise_set(
 def _most(values: Any) -> int:
     """The most frequent value, the first of several."""
     return int(Counter(values).most_common(1)[0][0])
-
-
-def _pixel_size(images: Sequence[ImageMeasure], *, axes: int) -> tuple[tuple[float, ...] | None, str, bool]:
-    sizes = [(image.pixel_size, image.unit) for image in images if len(image.shape) == axes]
-    said = np.array([size for size, _ in sizes if size is not None])
-    if len(said) == 0:
-        return None, "pixel", False
-    unit = Counter(unit for size, unit in sizes if size is not None).most_common(1)[0][0]
-    middle = np.median(said, axis=0)
-    differs = len(said) < len(images) or bool((np.abs(said / middle - 1) > 0.01).any())
-    return tuple(middle.tolist()), unit, differs
 
 
 def _bits(images: Sequence[ImageMeasure]) -> int | None:
@@ -227,6 +228,7 @@ def _objects(objects: Sequence[ObjectMeasure], *, axes: int) -> ObjectSummary | 
         diameter=(diameter[0], diameter[1], diameter[2], diameter[3], diameter[4]),
         touching=sum(one.touching for one in objects) / max(total, 1),
         at_border=sum(one.at_border for one in objects) / max(total, 1),
+        of_class=tuple(map(sum, zip(*(one.of_class for one in objects if one.of_class), strict=True))),
     )
 
 

@@ -3,11 +3,13 @@
 import difflib
 import re
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
+from segue.arrays import IGNORE
 from segue.errors import DatasetError
 from segue.io.labels import Coding, LabelSpec, show_value
 
@@ -18,6 +20,8 @@ RawValue = StrictInt | StrictStr
 """A raw value of a mask: a number, or a colour "#rrggbb"."""
 PositiveSize = Annotated[StrictFloat | StrictInt, Field(gt=0, lt=1e9)]
 """A length in micrometres."""
+PixelSize = Annotated[tuple[PositiveSize, ...], Field(min_length=2, max_length=3)]
+"""A length in micrometres along each axis, (z) y x."""
 
 
 class Description(BaseModel):
@@ -33,12 +37,18 @@ class Description(BaseModel):
     """Raw value (a number, or "#rrggbb") -> class id."""
     ignore: RawValue | tuple[RawValue, ...] | None = None
     """Raw value or values of pixels that nobody has annotated."""
-    pixel_size: tuple[PositiveSize, ...] | None = Field(default=None, min_length=2, max_length=3)
+    pixel_size: PixelSize | None = None
     """Micrometres along (z) y x; overrides what the files say."""
+    pixel_sizes: dict[str, PixelSize] | None = None
+    """Pattern of names ("rat1_*") -> micrometres along (z) y x, for images that differ; the first that fits counts."""
     group: StrictStr | None = None
     """Regular expression on a pair's name; its first group names the group that is never split."""
     region: StrictStr | None = None
     """A folder of masks beside images/: pixels outside of them are ignored."""
+    object_classes: StrictStr | None = None
+    """A folder beside images/ that says the class of each object: a mask of classes, or a CSV table, for each image."""
+    object_values: dict[str, StrictInt | Literal["ignore"]] | None = None
+    """Raw value in the masks of `object_classes` -> class id, or "ignore" for objects whose class is not known."""
 
 
 def read_description(path: Path) -> Description:
@@ -62,8 +72,62 @@ def check_description(content: dict[str, Any], *, source: Path) -> Description:
         raise DatasetError(f"{source}: {_explain(error)}") from error
     _check_classes(description, source)
     _check_group(description, source)
+    check_object_classes(description, source=source)
     explicit_spec(description, source=source)
     return description
+
+
+def check_object_classes(description: Description, *, source: Path) -> None:
+    """Raise DatasetError if what is said of the classes of objects contradicts itself or is not enough."""
+    names, folder = description.classes, description.object_classes
+    if folder is None:
+        if description.object_values is not None:
+            raise DatasetError(
+                f"{source}: object_values says what values in the masks of object_classes mean, but object_classes "
+                "is missing; name the folder of these masks in it"
+            )
+        if description.labels == "objects" and names is not None and len(names) > 2:
+            raise DatasetError(
+                f'{source}: labels = "objects" with {len(names) - 1} classes of objects ({", ".join(names[1:])}), but '
+                'nothing says which object is which; write object_classes = "types" and put a mask of classes or a '
+                "table for each image into the folder types/"
+            )
+        return
+    if description.labels == "classes":
+        raise DatasetError(f'{source}: object_classes is about objects, but labels = "classes"; remove one of the two')
+    if names is None:
+        raise DatasetError(
+            f"{source}: object_classes needs the names of the classes, background first, "
+            'such as classes = ["background", "white", "red"]'
+        )
+    if description.object_values is not None:
+        meanings = list(description.object_values.values())
+        wrong = [one for one in meanings if one != "ignore" and not 0 <= one < len(names)]
+        if wrong:
+            raise DatasetError(
+                f"{source}: object_values maps to class {wrong[0]}, but the classes are 0 to {len(names) - 1} "
+                f"({', '.join(names)})"
+            )
+    object_values(description, source=source)
+
+
+def object_values(description: Description, *, source: Path) -> tuple[tuple[tuple[int, int], ...], Coding]:
+    """Pairs of raw value (or packed colour) and class id, `IGNORE` for "ignore", and how the values are coded.
+
+    Empty if the values in the masks of `object_classes` are class ids themselves. Raises DatasetError.
+    """
+    told = description.object_values or {}
+    raw, coding = _raw_values(list(told), "object_values", source)
+    meanings = [IGNORE if one == "ignore" else one for one in told.values()]
+    return tuple(zip(raw, meanings, strict=True)), coding
+
+
+def pixel_size_of(name: str, description: Description) -> tuple[float, ...] | None:
+    """What a description says of the pixels of the image `name` (without its suffix), micrometres along (z) y x."""
+    for pattern, size in (description.pixel_sizes or {}).items():
+        if fnmatchcase(name, pattern):
+            return size
+    return description.pixel_size
 
 
 def explicit_spec(description: Description, *, source: Path) -> LabelSpec | None:
@@ -204,7 +268,10 @@ def _explain(error: ValidationError) -> str:
         near = difflib.get_close_matches(str(value), ["classes", "objects"], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f'labels = {value!r}, but it must be "classes" or "objects"{hint}'
+    if where == "object_values":
+        return f'object_values is wrong at {value!r}: each value is a class id (0, 1, ...) or "ignore"'
     if first["type"] in ("too_short", "too_long"):
-        limits = {"classes": "2 to 255 names, background first", "pixel_size": "2 or 3 numbers, (z) y x"}
-        return f"{where} is wrong at {value!r}: it must have {limits[where]}, not {len(value)}"
+        limits = {"classes": "2 to 255 names, background first"}
+        wanted = limits.get(where, "2 or 3 numbers, (z) y x")
+        return f"{where} is wrong at {value!r}: it must have {wanted}, not {len(value)}"
     return f"{where} is wrong at {value!r}: {first['msg']}"

@@ -10,9 +10,7 @@ together); integers, floats and booleans become float32 as they are; NaN and inf
 `check_finite` finds them.
 """
 
-import errno
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +23,7 @@ from segue.arrays import Image, LabelKind, Probabilities, Space
 from segue.errors import ImageError, LabelError, MissingInputError, SegueError, UsageError
 from segue.io.decoded import DEFAULT_MAX_PIXELS, Decoded, DecodeError, check_kind
 from segue.io.files import whole_file
+from segue.io.kinds import first_bytes, guess, is_tiff, raster_kind
 from segue.io.natural import IMAGE_SUFFIXES, has_image_suffix, image_files, natural_key, stem_of
 from segue.io.nifti import decode_nifti, encode_nifti
 from segue.io.raster import decode_raster, encode_png
@@ -74,11 +73,19 @@ def check_finite(image: Image) -> None:
 def decode(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Decoded:
     """The values of a file as stored. Raises MissingInputError or ImageError, whatever is wrong with the
     file."""
-    head = _first_bytes(path)
+    head = first_bytes(path)
+    with telling(path):
+        decoded = _decoder(head)(path, max_pixels)
+        check_kind(decoded.values.dtype)
+    return decoded
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turn whatever is raised while a file is decoded into an ImageError that names it."""
     try:
         with _quiet_decoders():
-            decoded = _decoder(head)(path, max_pixels)
-        check_kind(decoded.values.dtype)
+            yield
     except SegueError:
         raise
     except DecodeError as error:
@@ -90,7 +97,6 @@ def decode(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Decoded:
             f"{path}: it is damaged or of an unusual kind and cannot be read ({_short(error)}); "
             "open it in the program it came from and save it again"
         ) from error
-    return decoded
 
 
 def write_labels(path: Path | str, ids: NDArray[Any], *, space: Space, kind: LabelKind = "classes") -> None:
@@ -211,64 +217,16 @@ def _quiet_decoders() -> Iterator[None]:
             logger.removeFilter(refuse)
 
 
-def _first_bytes(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise ImageError(f"{path}: it is a folder, not an image file; give one of the files in it")
-        with path.open("rb") as stream:
-            head = stream.read(512)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingInputError(f"{path}: there is no such file") from error
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        kind = MissingInputError if error.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ImageError
-        raise kind(f"{path}: it cannot be opened ({reason}); check the path and the permissions") from error
-    except ValueError as error:  # a name with a zero byte
-        raise MissingInputError(f"{str(path)!r}: this is not a possible file name") from error
-    if not head:
-        raise ImageError(f"{path}: it holds 0 bytes; copy or export it again")
-    return head
-
-
 def _decoder(head: bytes) -> Callable[[Path, int], Decoded]:
-    for magic, kind in (
-        (b"\x89PNG\r\n\x1a\n", "PNG"),
-        (b"\xff\xd8\xff", "JPEG"),
-        (b"BM", "BMP"),
-        (b"GIF8", "GIF"),
-    ):
-        if head.startswith(magic):
-            return lambda path, limit: decode_raster(path, kind=kind, max_pixels=limit)
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if kind := raster_kind(head):
+        return lambda path, limit: decode_raster(path, kind=kind, max_pixels=limit)
+    if is_tiff(head):
         return lambda path, limit: decode_tiff(path, max_pixels=limit)
     if head[:2] == b"\x1f\x8b" or head[344:347] in (b"n+1", b"ni1") or head[4:7] in (b"n+2", b"ni2"):
         return lambda path, limit: decode_nifti(path, max_pixels=limit)
     raise DecodeError(
-        f"it is not an image that Segue reads: {_guess(head)}; Segue reads PNG, JPEG, BMP, GIF, TIFF and NIfTI"
+        f"it is not an image that Segue reads: {guess(head)}; Segue reads PNG, JPEG, BMP, GIF, TIFF and NIfTI"
     )
-
-
-_FOREIGN = (
-    *((b"\x80\x04", "a Python pickle"), (b"\x80\x05", "a Python pickle"), (b"\x93NUMPY", "a NumPy array")),
-    *((b"\x89HDF", "an HDF5 file"), (b"PK\x03\x04", "a ZIP archive"), (b"%PDF", "a PDF document")),
-    *(
-        (b"ZISRAWFILE", "a Zeiss CZI file"),
-        (b"\xda\xce\xbe\x0a", "a Nikon ND2 file"),
-        (b"RIFF", "a WebP or AVI file"),
-    ),
-    *((b"\0\0\0\x0cjP", "a JPEG 2000 file"), (b"<", "text (XML, SVG or HTML)"), (b"NRRD", "an NRRD file")),
-)
-
-
-def _guess(head: bytes) -> str:
-    for magic, name in _FOREIGN:
-        if head.startswith(magic):
-            return f"it looks like {name}"
-    if head[128:132] == b"DICM":
-        return "it looks like a DICOM file"
-    if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
-        return "it looks like text"
-    return f"it begins with the bytes {head[:8].hex(' ')}"
 
 
 def _short(error: Exception) -> str:

@@ -10,6 +10,9 @@ IMAGE_SUFFIXES = (
 )
 """Suffixes, in lower case, of the files that a folder of images is searched for."""
 
+OVERLAY_SUFFIX = ".overlay.png"
+"""How the pictures end that stand beside predicted objects."""
+
 _DOUBLE_SUFFIXES = (".nii.gz", ".ome.tif", ".ome.tiff", ".ome.btf", ".ome.tf2", ".ome.tf8")
 
 
@@ -20,9 +23,10 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def has_image_suffix(path: Path) -> bool:
-    """Whether the name says that `path` is an image; files that begin with a dot are hidden and do not
-    count."""
-    return not path.name.startswith(".") and path.name.lower().endswith(IMAGE_SUFFIXES)
+    """Whether the name says that `path` is an image to work on; files that begin with a dot are hidden and do not
+    count, nor do pictures for people (`OVERLAY_SUFFIX`)."""
+    lower = path.name.lower()
+    return not lower.startswith(".") and lower.endswith(IMAGE_SUFFIXES) and not lower.endswith(OVERLAY_SUFFIX)
 
 
 def stem_of(path: Path) -> str:

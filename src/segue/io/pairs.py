@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segue.io.findings import Finding
 from segue.io.natural import natural_key, stem_of
+from segue.io.object_classes import ClassSource
 
 MASK_ENDINGS = ("_masks", "_mask", "_labels", "_label", "_seg")
 """What programs append to the stem of an image to name its mask."""
@@ -27,6 +28,8 @@ class Pair:
     """Images of one group never stand on both sides of a split."""
     pixel_size: tuple[float, ...] | None = None
     """Micrometres along (z) y x, if the data set's description says it; overrides the file."""
+    object_classes: ClassSource | None = None
+    """What says the class of each object; None if all objects are of one class."""
 
 
 def match(images: Sequence[Path], masks: Sequence[Path]) -> tuple[list[Pair], list[Finding]]:

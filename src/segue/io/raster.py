@@ -60,6 +60,13 @@ def decode_raster(path: Path, *, kind: str, max_pixels: int) -> Decoded:
     return Decoded(values=_channels_first(values), is_rgb=values.ndim == 3, lossy=kind == "JPEG")
 
 
+def raster_shape(path: Path, *, kind: str) -> tuple[int, int, int]:
+    """Channels, height and width that the head of a file claims. Raises whatever Pillow raises for a damaged file."""
+    with path.open("rb") as stream, _open(stream, kind) as picture:
+        colours = _CONVERSIONS.get(picture.mode, picture.mode) in ("RGB", "P")
+        return (3 if colours else 1, picture.size[1], picture.size[0])
+
+
 def encode_png(path: Path, values: NDArray[Any]) -> None:
     """Write (Y, X) uint8 or uint16, or (Y, X, 3) uint8, to `path` as a PNG."""
     from PIL import Image

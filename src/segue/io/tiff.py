@@ -8,6 +8,9 @@ does not say (Q, I) are Z; axes of length 1 are dropped; a time axis, or any oth
 """
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from segue.arrays import Space
 from segue.io.decoded import Decoded, DecodeError, check_claim, check_kind
+from segue.io.scratch import Readable
 from segue.io.tiff_guard import check_contiguous, check_directories, check_segments
 from segue.io.tiff_scale import tiff_space
 
@@ -25,6 +29,10 @@ _MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
 _TILED_FROM = 1024
 """Images with a side longer than this are written in tiles, so that a viewer need not read all of it."""
 _TILE = 256
+_BIG = 2**31
+"""Bytes above which a file is written as BigTIFF."""
+_BUFFER = 1 << 24
+"""Bytes of tiles that are compressed at a time where memory counts."""
 
 
 def decode_tiff(path: Path, *, max_pixels: int) -> Decoded:
@@ -32,6 +40,13 @@ def decode_tiff(path: Path, *, max_pixels: int) -> Decoded:
 
     Raises DecodeError for what Segue does not read, and whatever tifffile raises for a damaged file.
     """
+    with opened(path, max_pixels=max_pixels) as layout:
+        return layout.interpreted(layout.series.asarray())
+
+
+@contextmanager
+def opened(path: Path, *, max_pixels: int) -> Iterator["Layout"]:
+    """The image that is read of a TIFF, when all that can be checked before decoding is. Raises as `decode_tiff`."""
     import tifffile
 
     check_directories(path)
@@ -40,22 +55,49 @@ def decode_tiff(path: Path, *, max_pixels: int) -> Decoded:
         if not tif.series:
             raise DecodeError("it is a TIFF without any image")
         series = _choose(tif)
-        page = series.keyframe
-        axes, shape = series.axes, series.shape
-        plan = _plan_axes(axes, shape)
-        channels = math.prod(shape[axes.index(axis)] for axis in plan.channels)
-        spatial = [shape[axes.index(axis)] for axis in plan.spatial]
-        check_claim(spatial, channels=channels, max_pixels=max_pixels)
-        _check_page(page, max_pixels=max_pixels)
+        plan = _plan_axes(series.axes, series.shape)
+        layout = Layout(tif, series, plan)
+        check_claim(layout.shape[1:], channels=layout.shape[0], max_pixels=max_pixels)
+        _check_page(series.keyframe, max_pixels=max_pixels)
         check_kind(np.dtype(series.dtype))
         length = path.stat().st_size
         if series.dataoffset is not None:
             check_contiguous(series.dataoffset, series.nbytes, length=length)
         else:
             check_segments(series.pages, length=length)
-        values = series.asarray()
-        space = tiff_space(tif, series, spatial_axes=len(spatial))
-        return _interpret(_channels_first(values, axes, plan), tif, page, space=space)
+        yield layout
+
+
+class Layout:
+    """How the values of an open TIFF lie in the file, and what they mean."""
+
+    def __init__(self, tif: Any, series: Any, plan: "_Plan") -> None:
+        self.tif, self.series, self._plan = tif, series, plan
+        lengths = dict(zip(series.axes, series.shape, strict=True))
+        self.shape = (
+            math.prod(lengths[axis] for axis in plan.channels),
+            *(lengths[axis] for axis in plan.spatial),
+        )
+        """Channels as stored and lengths of the spatial axes."""
+        self.space = tiff_space(tif, series, spatial_axes=len(plan.spatial))
+
+    @property
+    def has_palette(self) -> bool:
+        """Whether the values are indices into a table of colours."""
+        page = self.series.keyframe
+        return int(page.photometric) == _PALETTE and page.colormap is not None and not self.tif.is_imagej
+
+    def part(self, spatial: Sequence[slice]) -> tuple[slice, ...]:
+        """Where in the series a block of the spatial axes is, in all channels."""
+        wanted = dict(zip(self._plan.spatial, spatial, strict=True))
+        return tuple(
+            wanted.get(axis, slice(0, length)) for axis, length in zip(self.series.axes, self.series.shape, strict=True)
+        )
+
+    def interpreted(self, values: NDArray[Any]) -> Decoded:
+        """What stored values mean; `values` is the series, or a `part` of it."""
+        first = _channels_first(values, self.series.axes, self._plan)
+        return _interpret(first, self.tif, self.series.keyframe, space=self.space)
 
 
 RGB_NAMES = ("red", "green", "blue")
@@ -74,28 +116,76 @@ def encode_tiff(path: Path, values: NDArray[Any], *, space: Space, channels: tup
     if is_rgb:
         values = np.moveaxis(values, 0, -1)
     axes = spatial + "S" if is_rgb else "C" * bool(channels) + spatial
-    metadata: dict[str, Any] = {"axes": axes, "UUID": _identity(values)}
-    if channels and not is_rgb:
-        metadata["Channel"] = {"Name": list(channels)}
-    if space.pixel_size is not None and space.unit != "pixel":
-        factor = 1000.0 if space.unit == "millimeter" else 1.0
-        for axis, size in zip("XYZ", reversed(space.pixel_size), strict=False):
-            metadata[f"PhysicalSize{axis}"] = size * factor
-            metadata[f"PhysicalSize{axis}Unit"] = "µm"
     tifffile.imwrite(
         path,
         np.ascontiguousarray(values),
         ome=True,
-        bigtiff=values.nbytes > 2**31,
+        bigtiff=values.nbytes > _BIG,
         tile=(_TILE, _TILE)
         if max(values.shape[axes.index("Y")], values.shape[axes.index("X")]) > _TILED_FROM
         else None,
         photometric="rgb" if is_rgb else "minisblack",
         planarconfig="contig" if is_rgb else None,
         compression="zlib",
-        metadata=metadata,
+        metadata=_description(
+            axes, _identity(values.shape, values.dtype, [values]), space=space, channels=() if is_rgb else channels
+        ),
         software="Segue",
     )
+
+
+def encode_tiff_in_blocks(
+    path: Path, values: Readable, *, dtype: np.dtype[Any], space: Space, channels: tuple[str, ...] = ()
+) -> None:
+    """As `encode_tiff`, tile by tile: of `values` only a few rows of tiles are in memory at a time.
+
+    `values` become `dtype`. What reads the file sees no difference.
+    """
+    import tifffile
+
+    shape = tuple(values.shape)
+    axes = "C" * bool(channels) + "ZYX"[-(len(shape) - bool(channels)) :]
+    pages = list(product(*[[slice(at, at + 1) for at in range(length)] for length in shape[:-2]]))
+    rows, columns = ([slice(at, min(at + _TILE, length)) for at in range(0, length, _TILE)] for length in shape[-2:])
+
+    def bands() -> Iterator[NDArray[Any]]:
+        for page in pages:
+            for row in rows:
+                yield np.asarray(values[*page, row, slice(0, shape[-1])]).astype(dtype).reshape(-1, shape[-1])
+
+    def tiles() -> Iterator[NDArray[Any]]:
+        for band in bands():
+            for column in columns:
+                part = band[:, column]
+                yield np.pad(part, [(0, _TILE - length) for length in part.shape])
+
+    tifffile.imwrite(
+        path,
+        tiles(),
+        shape=shape,
+        dtype=dtype,
+        ome=True,
+        bigtiff=math.prod(shape) * dtype.itemsize > _BIG,
+        tile=(_TILE, _TILE),
+        photometric="minisblack",
+        compression="zlib",
+        metadata=_description(axes, _identity(shape, dtype, bands()), space=space, channels=channels),
+        software="Segue",
+        buffersize=_BUFFER,
+    )
+
+
+def _description(axes: str, identity: str, *, space: Space, channels: tuple[str, ...]) -> dict[str, Any]:
+    """What OME-XML says of the pixels."""
+    metadata: dict[str, Any] = {"axes": axes, "UUID": identity}
+    if channels:
+        metadata["Channel"] = {"Name": list(channels)}
+    if space.pixel_size is not None and space.unit != "pixel":
+        factor = 1000.0 if space.unit == "millimeter" else 1.0
+        for axis, size in zip("XYZ", reversed(space.pixel_size), strict=False):
+            metadata[f"PhysicalSize{axis}"] = size * factor
+            metadata[f"PhysicalSize{axis}Unit"] = "µm"
+    return metadata
 
 
 def _choose(tif: Any) -> Any:
@@ -184,10 +274,15 @@ def _palette(values: NDArray[Any], colormap: NDArray[Any], *, space: Space) -> D
     return Decoded(values=values, space=space, palette=colours)
 
 
-def _identity(values: NDArray[Any]) -> str:
-    """The UUID that OME-XML wants, made from the values, so that equal results are equal files."""
+def _identity(shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterable[NDArray[Any]]) -> str:
+    """The UUID that OME-XML wants, made from the values, so that equal results are equal files.
+
+    `parts` are the values in the order of a scan.
+    """
     import uuid
     import zlib
 
-    text = f"{values.shape}{values.dtype}{zlib.crc32(np.ascontiguousarray(values).data)}"
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, text))
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(np.ascontiguousarray(part).data, checksum)
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{shape}{dtype}{checksum}"))

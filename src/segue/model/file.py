@@ -45,7 +45,8 @@ class ModelHeader(BaseModel):
     normalization: Normalization
     """What is done to the intensities of a whole image."""
     pixel_size: tuple[float, ...] | None = None
-    """Median size of a training pixel along each axis, if the files say it."""
+    """Size of a pixel along each axis that the network works at: images that say another one are resampled. None if
+    the training images did not say theirs."""
     unit: str = "pixel"
     """Unit of `pixel_size`."""
     context: int = 16

@@ -1,7 +1,7 @@
-"""From what a network says of every pixel to objects: seeds, and a watershed that grows them.
+"""From what a network says of every pixel to objects: the hills of a map, and a watershed between them.
 
 Everything is a function of the pixels alone: the same input gives the same ids on every machine. Objects,
-seeds and the watershed connect through faces (4 neighbours in 2D, 6 in 3D), so that an object is always one
+hills and the watershed connect through faces (4 neighbours in 2D, 6 in 3D), so that an object is always one
 face-connected region.
 """
 
@@ -13,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.errors import UsageError
-from segue.objects.flood import flood
-from segue.objects.numbers import renumber
+from segue.objects.flood import LEVELS, flood, heights
+from segue.objects.hills import hilltops, owners, peaks, saddles
+from segue.objects.numbers import renumber, runs
+
+_TRUNCATE = 4.0
+"""Standard deviations at which the Gaussian of the smoothing ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,27 +27,27 @@ class DecodeConfig:
 
     foreground_threshold: float = 0.5
     """A pixel belongs to some object if its probability of foreground is above this, in [0, 1)."""
-    seed_threshold: float = 0.5
-    """A pixel is of a seed if its distance is above this, in [0, 1); without one, its probability of
-    foreground."""
+    smallest_dip: float = 0.15
+    """Two places are of two objects if every way between them dips so far below the lower of the two tops, in [0, 1).
+    The way is over the distance; without one, over the probability of foreground."""
     smallest_object: int = 1
     """Objects of fewer pixels are removed."""
-    smallest_seed: int = 1
-    """Seeds of fewer pixels are no seeds."""
+    smallest_confidence: float = 0.0
+    """Objects whose mean probability of foreground is below this are removed, in [0, 1)."""
     smoothing: float = 0.0
     """Standard deviation in pixels of a Gaussian that smooths both maps first; 0 leaves them as they are."""
     fill_holes: bool = True
     """Whether background that one object encloses becomes part of it."""
 
     def __post_init__(self) -> None:
-        for name in ("foreground_threshold", "seed_threshold"):
+        for name in ("foreground_threshold", "smallest_dip", "smallest_confidence"):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise UsageError(f"{name} = {value} cannot work; give a number from 0 to below 1")
-        for name in ("smallest_object", "smallest_seed"):
-            value = getattr(self, name)
-            if value < 1:
-                raise UsageError(f"{name} = {value} is not a size in pixels; use 1 to keep everything")
+        if self.smallest_object < 1:
+            raise UsageError(
+                f"smallest_object = {self.smallest_object} is not a size in pixels; use 1 to keep everything"
+            )
         if not 0 <= self.smoothing < 100:
             raise UsageError(f"smoothing = {self.smoothing} cannot work; give 0 to 100 pixels, 0 for none")
 
@@ -59,23 +63,25 @@ def decode_objects(
     `foreground` is (Y, X) or (Z, Y, X), float32, the probability in [0, 1] of not being background.
     `distance`, of the same shape, is near 0 at the border of an object and near 1 at its innermost place.
 
-    Seeds are the components of high distance inside of the foreground. A watershed on the distance grows them
-    over the foreground; a component of the foreground without any seed is one object. Without a distance, the
-    probability of foreground takes its place: the border weights of Ronneberger et al. (2015) teach the
-    network a valley of background between touching cells. Raises UsageError if the maps differ in shape or
-    hold NaN.
+    Every hill of the distance that is deep enough (see `segue.objects.hills`) is an object; a watershed finds its
+    part of the foreground. Without a distance, the probability of foreground takes its place: the border weights of
+    Ronneberger et al. (2015) teach the network a valley of background between touching cells. Raises UsageError if
+    the maps differ in shape or hold NaN.
     """
     if distance is not None and distance.shape != foreground.shape:
         raise UsageError(f"the foreground has the shape {foreground.shape} and the distance {distance.shape}")
     for name, map_ in (("foreground", foreground), ("distance", distance)):
         if map_ is not None and np.isnan(map_.max(initial=0)):
             raise UsageError(f"the {name} holds NaN; check the image and the model")
-    landscape = _smooth(foreground if distance is None else distance, config.smoothing)
-    presence = landscape if distance is None else _smooth(foreground, config.smoothing)
+    landscape = smooth(foreground if distance is None else distance, config.smoothing)
+    presence = landscape if distance is None else smooth(foreground, config.smoothing)
     inside = presence > config.foreground_threshold
-    objects = _grow(inside, landscape, config)
+    objects = _part(inside, landscape, dip=config.smallest_dip)
+    doubtful = _doubtful(objects, foreground, below=config.smallest_confidence)
     if config.fill_holes:
         objects = fill_holes(objects)
+    if doubtful.any():
+        objects[doubtful[objects]] = 0
     return renumber(objects, smallest=config.smallest_object)
 
 
@@ -98,53 +104,92 @@ def fill_holes(objects: NDArray[Any]) -> NDArray[Any]:
         enclosed[gaps.take([0, -1], axis)] = False
     if not enclosed.any():
         return objects
-    highest = np.iinfo(objects.dtype).max
-    lowest_owner = np.full(number + 1, highest, objects.dtype)
-    highest_owner = np.zeros(number + 1, objects.dtype)
-    for axis in range(objects.ndim):
-        for gap, neighbour in _across(axis, gaps, objects):
-            rim = enclosed[gap] & (neighbour > 0)
-            np.minimum.at(lowest_owner, gap[rim], neighbour[rim])
-            np.maximum.at(highest_owner, gap[rim], neighbour[rim])
-    owner = np.where(lowest_owner == highest_owner, highest_owner, 0)
+    gaps = np.where(enclosed, np.arange(number + 1), 0).astype(gaps.dtype)[gaps]
+    lowest, highest = owners_of(gaps, objects, number=number)
+    owner = np.where(lowest == highest, highest, 0)
     return np.where(objects == 0, owner[gaps], objects)
 
 
-def _smooth(pixels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def owners_of(gaps: NDArray[Any], objects: NDArray[Any], *, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The lowest and the highest id that each of `number` gaps touches through faces, (number + 1,) each.
+
+    `gaps` numbers pixels without an object from 1; others are 0. A gap that touches nothing has the greatest
+    number of the type as lowest and 0 as highest id.
+    """
+    lowest = np.full(number + 1, np.iinfo(objects.dtype).max, objects.dtype)
+    highest = np.zeros(number + 1, objects.dtype)
+    for axis in range(objects.ndim):
+        for gap, neighbour in _across(axis, gaps, objects):
+            rim = (gap > 0) & (neighbour > 0)
+            np.minimum.at(lowest, gap[rim], neighbour[rim])
+            np.maximum.at(highest, gap[rim], neighbour[rim])
+    return lowest, highest
+
+
+def smooth(pixels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """A map smoothed by a Gaussian, as far as `reach_of_smoothing` pixels away."""
     if sigma == 0:
         return pixels
     from scipy import ndimage
 
-    return np.asarray(ndimage.gaussian_filter(pixels, sigma, mode="reflect"), np.float32)
+    return np.asarray(ndimage.gaussian_filter(pixels, sigma, mode="reflect", truncate=_TRUNCATE), np.float32)
 
 
-def _grow(inside: NDArray[np.bool_], landscape: NDArray[np.float32], config: DecodeConfig) -> NDArray[np.int32]:
+def reach_of_smoothing(sigma: float) -> int:
+    """How many pixels away a pixel still counts in `smooth`."""
+    return int(_TRUNCATE * sigma + 0.5)
+
+
+def surety(foreground: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The probability of foreground in 255 steps: sums of whole numbers do not depend on their order."""
+    return np.asarray(np.rint(foreground * 255), np.uint8)
+
+
+def is_doubtful(sureties: NDArray[Any], sizes: NDArray[Any], *, below: float) -> NDArray[np.bool_]:
+    """Whether objects of so many pixels with such sums of `surety` have a mean probability `below` what is asked."""
+    return np.asarray(sureties < below * 255 * sizes)
+
+
+def _doubtful(objects: NDArray[np.int32], foreground: NDArray[np.float32], *, below: float) -> NDArray[np.bool_]:
+    """(n + 1,) which of the ids 0..n are of objects that the network is not sure of; never 0."""
+    if below == 0 or objects.size == 0:
+        return np.zeros(1, bool)
+    ids = objects.reshape(-1)
+    sums = np.bincount(ids, weights=surety(foreground).reshape(-1))
+    doubtful = is_doubtful(sums, np.bincount(ids), below=below)
+    doubtful[0] = False
+    return doubtful
+
+
+def _part(inside: NDArray[np.bool_], landscape: NDArray[np.float32], *, dip: float) -> NDArray[np.int32]:
     """Every pixel of `inside` gets the number of its object; numbers are not consecutive.
 
-    Only where a component of the foreground holds several seeds is there anything to decide, and only there
+    Only where a component of the foreground holds several hills is there anything to decide, and only there
     does the watershed run; it is the slow part.
     """
     from scipy import ndimage
 
     components, number = ndimage.label(inside)
-    seeds, seed_number = ndimage.label(inside & (landscape > config.seed_threshold))
-    if config.smallest_seed > 1:
-        small = np.bincount(seeds.reshape(-1), minlength=seed_number + 1) < config.smallest_seed
-        seeds[small[seeds]] = 0
-    several = _holds_several(components, seeds, number)
+    height = heights(landscape, inside)
+    tops, count = hilltops(height, dip=int(dip * LEVELS))
+    several = _holds_several(components, tops, number)
     contested = several[components]
     if not contested.any():
-        return np.asarray(components)
-    seeds[~contested] = 0
-    seeds[seeds > 0] += number
-    return np.where(contested, flood(landscape, seeds, inside=contested), components)
+        return np.asarray(components, np.int32)
+    height[~contested] = 0
+    hills = flood(landscape, np.where(contested, tops, 0), inside=contested)
+    values, _, _, first = runs(hills)
+    places = np.zeros(count + 1, np.int64)
+    places[values] = first
+    owner = owners(peaks(hills, height, number=count), places, *saddles(hills, height), dip=dip * LEVELS)
+    return np.where(contested, (owner + number).astype(np.int32)[hills], components)
 
 
-def _holds_several(components: NDArray[Any], seeds: NDArray[Any], number: int) -> NDArray[np.bool_]:
-    """(number + 1,) whether a component of the foreground holds more than one seed."""
-    places = np.flatnonzero(seeds)
-    component_of = np.zeros(int(seeds.max(initial=0)) + 1, np.intp)
-    component_of[seeds.reshape(-1)[places]] = components.reshape(-1)[places]
+def _holds_several(components: NDArray[Any], tops: NDArray[Any], number: int) -> NDArray[np.bool_]:
+    """(number + 1,) whether a component of the foreground holds more than one hilltop."""
+    places = np.flatnonzero(tops)
+    component_of = np.zeros(int(tops.max(initial=0)) + 1, np.intp)
+    component_of[tops.reshape(-1)[places]] = components.reshape(-1)[places]
     return np.bincount(component_of[component_of > 0], minlength=number + 1) > 1
 
 

@@ -7,11 +7,9 @@ hull of solidity is that of the corners of the pixels, as in ImageJ: a rectangle
 single pixel.
 """
 
-import csv
-import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -19,11 +17,9 @@ from numpy.typing import NDArray
 
 from segue.arrays import Image, Space
 from segue.errors import LabelError
-from segue.io.files import write_whole
+from segue.objects.naming import class_names
 from segue.objects.numbers import consecutive
-
-Table = dict[str, list[Any]]
-"""Columns by name, all of one length; a value that does not exist is None."""
+from segue.objects.tables import Table
 
 AXES = ("z", "y", "x")
 UNITS = {"micrometer": "um", "millimeter": "mm"}
@@ -36,72 +32,85 @@ def measure_objects(
     *,
     foreground: NDArray[np.float32] | None = None,
     space: Space | None = None,
-    class_map: NDArray[Any] | None = None,
-    classes: Sequence[str] = ("background", "object"),
+    object_classes: Sequence[str] | None = None,
 ) -> Table:
     """One row for each object of `ids` (Y, X) or (Z, Y, X), ascending; 0 is background.
 
-    Columns: id, class, centroid_*, area or volume, perimeter or surface, major_axis and minor_axis (of the
-    ellipse or ellipsoid of equal second moments), orientation (2D: angle in degrees from the y axis to the
-    major axis, in (-90, 90]), solidity (area / area of the convex hull), mean_* and sum_* intensity of every
-    channel of `image`, touches_border, and confidence (mean of `foreground`, the probability of not being
-    background). Lengths are in pixels ("_px"); if `space` (or that of `image`) knows the size of a pixel,
-    they follow in its unit too.
+    Columns: id, class, centroid_*, area or volume, major_axis, middle_axis (volumes) and minor_axis (of the ellipse or
+    ellipsoid of equal second moments), perimeter or surface, orientation (2D: angle in degrees from the y axis to the
+    major axis, in (-90, 90]) or direction_z, _y and _x (volumes: unit vector along the major axis, its first
+    component that is not 0 is positive), solidity (area / area of the convex hull), mean_* and sum_* intensity of
+    every channel of `image`, touches_border, and confidence (mean of `foreground`, the probability of not being
+    background). Lengths are in pixels ("_px"); if `space` (or that of `image`) knows the size of a pixel, they follow
+    in its unit too, and directions are those of space.
 
-    `class_map` gives a class id to every pixel, and an object has the class of most of its pixels (the lower
-    id if two are equal); without it all objects are of class 1 of `classes`. In volumes lengths in pixels are
-    only meant for isotropic voxels. A value that cannot be had is None. Raises LabelError if a shape differs.
+    `object_classes` are the names of the classes of the ids 1..n; without them every class is "object". In volumes
+    lengths in pixels are only meant for isotropic voxels. A value that cannot be had is None. Raises LabelError if a
+    shape differs or an id has no class.
     """
-    _check_shapes(ids, image, foreground, class_map)
+    _check_shapes(ids, image, foreground)
     where = space if space is not None else (image.space if image is not None else Space())
     values, numbers = consecutive(ids)
     inside = np.nonzero(numbers)
     owner = numbers[inside] - 1
-    table: Table = {"id": values.tolist(), "class": _classes(numbers, class_map, classes)}
-    table |= _geometry(owner, inside, (1.0,) * ids.ndim, "px")
+    table: Table = {"id": values.tolist(), "class": class_names(values, object_classes)}
+    body = _Moments(owner, inside)
+    table |= _geometry(body, (1.0,) * ids.ndim, "px")
     if where.pixel_size is not None and where.unit in UNITS:
-        table |= _geometry(owner, inside, where.pixel_size, UNITS[where.unit])
+        table |= _geometry(body, where.pixel_size, UNITS[where.unit])
     table |= _shells(numbers, where)
+    covariances = body.covariances(where.pixel_size or (1.0,) * ids.ndim)
     if ids.ndim == 2:
-        shape = where.pixel_size or (1.0, 1.0)
-        table["orientation"] = _orientations(_second_moments(owner, inside, shape)[1])
+        table["orientation"] = _orientations(covariances)
+    else:
+        table |= _directions(covariances)
     table["solidity"] = _solidities(numbers)
     for channel, pixels in enumerate(() if image is None else image.pixels):
         total = np.bincount(owner, weights=pixels[inside])
-        table[f"mean_{channel}"] = (total / np.bincount(owner)).tolist()
+        table[f"mean_{channel}"] = (total / body.sizes).tolist()
         table[f"sum_{channel}"] = total.tolist()
     table["touches_border"] = _touches_border(numbers)
     if foreground is not None:
         total = np.bincount(owner, weights=foreground[inside])
-        table["confidence"] = (total / np.bincount(owner)).tolist()
+        table["confidence"] = (total / body.sizes).tolist()
     return table
 
 
-def write_table(path: Path, table: Mapping[str, Sequence[Any]]) -> None:
-    """Write a table as CSV (comma, point, UTF-8, empty for None), whole or not at all.
+class _Moments:
+    """Size, centroid and second moments of each object, in pixels: sums over the pixels of all objects at once."""
 
-    Raises CannotCreateError or StorageError.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    write_whole(path, text.getvalue().encode())
+    def __init__(self, owner: NDArray[Any], inside: tuple[NDArray[Any], ...]) -> None:
+        """`owner` is number - 1 of the object of each pixel of `inside`."""
+        self.sizes = np.bincount(owner)
+        centroids, from_centre = [], []
+        for places in inside:
+            centroid = np.bincount(owner, weights=places) / self.sizes
+            centroids.append(centroid)
+            from_centre.append(places - centroid[owner])
+        self.centroids = np.stack(centroids, axis=-1)  # (n, axes)
+        self._covariances = np.empty((len(self.sizes), len(inside), len(inside)))
+        for first, second in combinations_with_replacement(range(len(inside)), 2):
+            shared = np.bincount(owner, weights=from_centre[first] * from_centre[second]) / self.sizes
+            self._covariances[:, first, second] = self._covariances[:, second, first] = shared
+
+    def covariances(self, pixel_size: tuple[float, ...]) -> NDArray[np.float64]:
+        """(n, axes, axes), of the pixel centres, in the unit of `pixel_size`."""
+        scaled: NDArray[np.float64] = self._covariances * np.outer(pixel_size, pixel_size)
+        return scaled
 
 
-def _geometry(owner: NDArray[Any], inside: tuple[NDArray[Any], ...], pixel_size: tuple[float, ...], unit: str) -> Table:
-    """Centroid, area or volume, and axes in `unit`.
-
-    `owner` is number - 1 of the object of each pixel of `inside`.
-    """
-    axes = len(inside)
-    centroids, moments = _second_moments(owner, inside, pixel_size)
+def _geometry(body: _Moments, pixel_size: tuple[float, ...], unit: str) -> Table:
+    """Centroid, area or volume, and axes in `unit`."""
+    axes = len(pixel_size)
+    centroids = body.centroids * pixel_size
     # An ellipse or ellipsoid with half axes a has the variance a^2 / (axes + 2) along each of them.
-    lengths = 2 * np.sqrt((axes + 2) * np.linalg.eigvalsh(moments).clip(min=0))
-    sizes = np.bincount(owner) * math.prod(pixel_size)
+    lengths = 2 * np.sqrt((axes + 2) * np.linalg.eigvalsh(body.covariances(pixel_size)).clip(min=0))
+    sizes = body.sizes * math.prod(pixel_size)
     table: Table = {f"centroid_{AXES[axis - axes]}_{unit}": centroids[:, axis].tolist() for axis in range(axes)}
     table["area" + _power(unit, 2) if axes == 2 else "volume" + _power(unit, 3)] = sizes.tolist()
     table[f"major_axis_{unit}"] = lengths[:, -1].tolist()
+    if axes == 3:
+        table[f"middle_axis_{unit}"] = lengths[:, 1].tolist()
     table[f"minor_axis_{unit}"] = lengths[:, 0].tolist()
     return table
 
@@ -127,26 +136,26 @@ def _power(unit: str, power: int) -> str:
     return f"_{unit}" if unit == "px" else f"_{unit}{power}"
 
 
-def _second_moments(
-    owner: NDArray[Any], inside: tuple[NDArray[Any], ...], pixel_size: tuple[float, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n, axes) centroids and (n, axes, axes) covariances of the pixel centres of each object."""
-    sizes = np.bincount(owner)
-    centroids, from_centre = [], []
-    for places, length in zip(inside, pixel_size, strict=True):
-        centroid = np.bincount(owner, weights=places) / sizes * length
-        centroids.append(centroid)
-        from_centre.append(places * length - centroid[owner])
-    moments = [[np.bincount(owner, weights=a * b) / sizes for b in from_centre] for a in from_centre]
-    return np.stack(centroids, axis=-1), np.moveaxis(np.array(moments), -1, 0)
-
-
 def _orientations(moments: NDArray[np.float64]) -> list[float | None]:
     """Degrees from the y axis to the major axis, positive towards x; None if no axis is the longest."""
     skew, stretch = 2 * moments[:, 0, 1], moments[:, 0, 0] - moments[:, 1, 1]
     angles = np.degrees(np.arctan2(skew, stretch) / 2)
     round_ = np.hypot(skew, stretch) < 1e-9 * (moments[:, 0, 0] + moments[:, 1, 1] + 1e-12)
     return [None if is_round else float(angle) for angle, is_round in zip(angles, round_, strict=True)]
+
+
+def _directions(moments: NDArray[np.float64]) -> Table:
+    """The unit vectors along the longest axes; None if no axis is the longest."""
+    lengths, vectors = np.linalg.eigh(moments)
+    longest = vectors[:, :, -1]
+    longest[np.abs(longest) < 1e-9] = 0  # what is 0 but for rounding has no sign
+    first = np.take_along_axis(longest, (longest != 0).argmax(axis=1)[:, None], axis=1)
+    longest = longest * np.sign(first)
+    unclear = lengths[:, -1] - lengths[:, -2] < 1e-9 * (lengths.sum(axis=1) + 1e-12)
+    return {
+        f"direction_{axis}": [None if no else float(part) for no, part in zip(unclear, parts, strict=True)]
+        for axis, parts in zip(AXES, longest.T, strict=True)
+    }
 
 
 def _perimeters(numbers: NDArray[Any]) -> list[float]:
@@ -197,23 +206,6 @@ def _bodies(numbers: NDArray[Any]) -> Iterator[NDArray[np.bool_]]:
             yield numbers[box] == number
 
 
-def _classes(numbers: NDArray[Any], class_map: NDArray[Any] | None, classes: Sequence[str]) -> list[str]:
-    count = int(numbers.max(initial=0))
-    if class_map is None:
-        return [classes[1]] * count
-    if class_map.size and not 0 <= class_map.min() <= class_map.max() < len(classes):
-        raise LabelError(
-            f"the class map holds classes {class_map.min()} to {class_map.max()}, "
-            f"but only the {len(classes)} classes {', '.join(classes)} have names; name all of them"
-        )
-
-    votes = np.bincount(
-        (numbers.astype(np.int64) * len(classes) + class_map).reshape(-1),
-        minlength=(count + 1) * len(classes),
-    ).reshape(count + 1, len(classes))
-    return [classes[index] for index in votes[1:].argmax(axis=1)]
-
-
 def _touches_border(numbers: NDArray[Any]) -> list[bool]:
     touches = np.zeros(int(numbers.max(initial=0)) + 1, bool)
     for axis in range(numbers.ndim):
@@ -222,12 +214,9 @@ def _touches_border(numbers: NDArray[Any]) -> list[bool]:
     return [bool(touch) for touch in touches[1:]]
 
 
-def _check_shapes(ids: NDArray[Any], image: Image | None, *maps: NDArray[Any] | None) -> None:
-    shapes = {"image": None if image is None else image.shape}
-    shapes |= {
-        name: None if given is None else given.shape
-        for name, given in zip(("foreground", "class map"), maps, strict=True)
-    }
-    for name, shape in shapes.items():
+def _check_shapes(ids: NDArray[Any], image: Image | None, foreground: NDArray[Any] | None) -> None:
+    image_shape = None if image is None else image.shape
+    foreground_shape = None if foreground is None else foreground.shape
+    for name, shape in (("image", image_shape), ("foreground", foreground_shape)):
         if shape is not None and shape != ids.shape:
             raise LabelError(f"the objects have the shape {ids.shape} and the {name} {shape}; give what fits")

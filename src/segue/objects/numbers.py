@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 def consecutive(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """The ids without 0, ascending, and the objects numbered 1..n in that order (int32, 0 is background)."""
-    values, index, lengths, _ = _runs(ids)
+    values, index, lengths, _ = runs(ids)
     background = int(values.size > 0 and values[0] == 0)
     numbers = (index + 1 - background).astype(np.int32)
     return values[background:], np.repeat(numbers, lengths).reshape(ids.shape)
@@ -19,7 +19,7 @@ def renumber(ids: NDArray[Any], *, smallest: int = 1) -> NDArray[np.uint32]:
 
     Objects of fewer than `smallest` pixels are removed.
     """
-    values, index, lengths, first = _runs(ids)
+    values, index, lengths, first = runs(ids)
     sizes = np.bincount(index, weights=lengths, minlength=len(values))
     kept = (values != 0) & (sizes >= smallest)
     new = np.zeros(len(values), np.uint32)
@@ -27,9 +27,13 @@ def renumber(ids: NDArray[Any], *, smallest: int = 1) -> NDArray[np.uint32]:
     return np.repeat(new[index], lengths).reshape(ids.shape)
 
 
-def _runs(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Distinct values; the place of the value of each run and its length; the first run of each value."""
+def runs(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """The distinct values of `ids` and where they stand in a scan, cut into runs of equal values.
+
+    Returns the values, ascending; which of them each run holds; how long each run is; and the place in the scan
+    (flat index) where each value is first met.
+    """
     flat = ids.reshape(-1)
     starts = np.flatnonzero(np.concatenate([np.ones(min(flat.size, 1), bool), flat[1:] != flat[:-1]]))
     values, first, index = np.unique(flat[starts], return_index=True, return_inverse=True)
-    return values, index, np.diff(np.append(starts, flat.size)), first
+    return values, index, np.diff(np.append(starts, flat.size)), starts[first]

@@ -1,11 +1,12 @@
 """Outlines of objects that follow the edges of their pixels exactly, and GeoJSON that QuPath opens.
 
 A vertex is a corner of pixels: pixel (y, x) covers x..x+1 and y..y+1, as in QuPath, so that no outline is
-half a pixel off and filling it gives the object back. Two-dimensional.
+half a pixel off and filling it gives the object back. Outlines are lines in a plane: volumes are outlined slice by
+slice.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from segue.errors import LabelError
 from segue.io.files import write_whole
+from segue.objects.colours import COLOURS
+from segue.objects.naming import OBJECT, class_names
 from segue.objects.numbers import consecutive
 
 Ring = list[tuple[int, int]]
@@ -57,40 +60,59 @@ def object_outlines(ids: NDArray[Any]) -> dict[int, list[Polygon]]:
     return outlines
 
 
+def planes(ids: NDArray[Any]) -> Iterator[tuple[int | None, NDArray[Any]]]:
+    """The planes to outline: (None, ids) of (Y, X), and each slice of (Z, Y, X) with its number, from 0."""
+    if ids.ndim == 2:
+        yield None, ids
+    else:
+        yield from enumerate(ids)
+
+
 def geojson(
     ids: NDArray[Any],
     *,
-    class_name: str = "object",
+    object_classes: Sequence[str] | None = None,
+    classes: Sequence[str] = (OBJECT,),
     measurements: Mapping[int, Mapping[str, float]] | None = None,
     offset: tuple[int, int] = (0, 0),
 ) -> dict[str, Any]:
     """A GeoJSON FeatureCollection of detections, in pixels of the full image, origin at its top left.
 
-    `measurements` are names and numbers for each id; `offset` is (y, x) of `ids` in the full image. The id of
-    an object is the name of its feature.
+    `ids` are (Y, X) or (Z, Y, X); in a volume an object has one feature in each slice that it meets, whose plane is
+    named as in QuPath. The id of an object is the name of its features. `object_classes` are the names of the classes
+    of the ids 1..n, out of `classes`; the first of `classes` is the class of all without them. `measurements` are
+    names and numbers for each id; `offset` is (y, x) of `ids` in the full image.
     """
     features = []
-    for value, polygons in object_outlines(ids).items():
-        moved = [[[[x + offset[1], y + offset[0]] for x, y in ring] for ring in polygon] for polygon in polygons]
-        single = len(moved) == 1
-        properties: dict[str, Any] = {
-            "objectType": "detection",
-            "name": str(value),
-            "classification": {"name": class_name, "color": [255, 200, 0]},
-        }
-        if measurements is not None and value in measurements:
-            properties["measurements"] = dict(measurements[value])
-        geometry = {
-            "type": "Polygon" if single else "MultiPolygon",
-            "coordinates": moved[0] if single else moved,
-        }
-        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+    for slice_, plane in planes(ids):
+        outlines = object_outlines(plane)
+        names = class_names(list(outlines), object_classes, default=classes[0])
+        for (value, polygons), name in zip(outlines.items(), names, strict=True):
+            colour = COLOURS[classes.index(name) % len(COLOURS)]
+            properties: dict[str, Any] = {
+                "objectType": "detection",
+                "name": str(value),
+                "classification": {"name": name, "color": colour.tolist()},
+            }
+            if measurements is not None and value in measurements:
+                properties["measurements"] = dict(measurements[value])
+            geometry = _geometry(polygons, offset)
+            if slice_ is not None:
+                geometry["plane"] = {"c": -1, "z": slice_, "t": 0}
+            features.append({"type": "Feature", "geometry": geometry, "properties": properties})
     return {"type": "FeatureCollection", "features": features}
 
 
 def write_geojson(path: Path, collection: Mapping[str, Any]) -> None:
     """Write a FeatureCollection, whole or not at all. Raises CannotCreateError or StorageError."""
     write_whole(path, json.dumps(collection, separators=(",", ":"), allow_nan=False).encode())
+
+
+def _geometry(polygons: list[Polygon], offset: tuple[int, int]) -> dict[str, Any]:
+    moved = [[[[x + offset[1], y + offset[0]] for x, y in ring] for ring in polygon] for polygon in polygons]
+    if len(moved) == 1:
+        return {"type": "Polygon", "coordinates": moved[0]}
+    return {"type": "MultiPolygon", "coordinates": moved}
 
 
 def _rings(parts: NDArray[Any]) -> list[tuple[int, Ring]]:

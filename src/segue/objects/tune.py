@@ -38,7 +38,7 @@ def tune_decoding(
         return first
     search = _Search(examples, evaluations, should_stop, best=first)
     search.consider(first)
-    grid = _grid(examples, has_distance=all(distance is not None for _, distance, _ in examples))
+    grid = _grid(examples)
     before = None
     while before != search.best and search.left > 0 and not should_stop():
         before = search.best
@@ -84,19 +84,17 @@ class _Search:
             self.best, self.best_score = config, score
 
 
-def _grid(examples: Sequence[Example], *, has_distance: bool) -> dict[str, list[Any]]:
+def _grid(examples: Sequence[Example]) -> dict[str, list[Any]]:
     """Values to try, the settings that matter most first."""
     nothing = [np.zeros_like(truth, np.uint8) for *_, truth in examples]
     areas = np.concatenate(
         [count_overlaps(truth, none).truth_areas for (*_, truth), none in zip(examples, nothing, strict=True)]
     )
     sizes = sorted({1, *(max(int(np.quantile(areas, share) / 2), 1) for share in SIZE_QUANTILES)})
-    cores = sorted({1, *(max(size // 8, 1) for size in sizes)})
-    seeds = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8] if has_distance else [0.5, 0.7, 0.8, 0.9, 0.95, 0.98]
     return {
-        "seed_threshold": seeds,
+        "smallest_dip": [0.05, 0.1, 0.15, 0.2, 0.3, 0.4],
         "foreground_threshold": [0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7],
+        "smallest_confidence": [0.0, 0.6, 0.7, 0.75, 0.8, 0.85],
         "smallest_object": sizes,
         "smoothing": [0.0, 0.5, 1.0, 2.0],
-        "smallest_seed": cores,
     }

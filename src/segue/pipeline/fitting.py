@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -20,12 +21,14 @@ from segue.errors import TrainingError, UsageError
 from segue.fingerprint import Examination, Fingerprint
 from segue.io.datasets import Pairs, find_pairs
 from segue.io.files import write_whole
+from segue.model.device import best_device
 from segue.model.file import ModelHeader
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize, network_from
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.preparing import Part, examined, prepare, sides, spec_to_judge
 from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, STATE_NAME, kept_states, run_folder
+from segue.pipeline.sharing import model_of_first, same_for_all, stopping_together
 from segue.pipeline.validating import Validator
 from segue.plan import PRESETS, Plan, Preset, check_fits, make_plan
 from segue.predict.infer import PredictConfig, autocast_dtype
@@ -36,6 +39,8 @@ from segue.train.schedule import Pace, StepPace, TimePace
 from segue.train.settings import TrainConfig
 from segue.train.state import TrainState
 from segue.train.timing import step_seconds
+from segue.train.together import see_whole_batch
+from segue.train.world import World
 from segue.trained import Model
 from segue.units import format_duration, parse_duration
 
@@ -108,11 +113,15 @@ def fit(
     validation: Pairs | Path | str | None = None,
     config: FitConfig | None = None,
     observer: FitObserver | None = None,
+    world: World | None = None,
 ) -> Model:
     """Train a U-Net on annotated images and return it as a model, judged on images it has not seen.
 
     `budget` ("20m", or seconds) or `steps` say how long; `config` holds everything else one may wish.
     `validation` is a data set to judge with; without it some of the images are held out.
+    In a `world` of several processes, all call this with the same arguments: each trains on its share of every batch,
+    the first one writes and is observed, and all return its model. Without it the process trains alone, on a graphics
+    card if there is one.
 
     Raises DatasetError (and other DataErrors) if the data are not fit for training, UsageError for wishes that
     contradict each other, BusyError if another training is at work at the same place, TrainingError if the loss
@@ -126,10 +135,19 @@ def fit(
     pairs = pairs if isinstance(pairs, Pairs) else find_pairs(pairs)
     if isinstance(validation, Path | str):
         validation = find_pairs(validation)
-    with run_folder(config.out) if config.out else nullcontext() as folder:
-        if config.resume and config.out and folder and (folder / HISTORY_NAME).exists() and config.out.exists():
-            return Model.load(config.out)  # complete: a script may repeat its command until all is done
-        return _fit(pairs, validation, config, observer, folder, started)
+    world = world or World(device=best_device())
+    if not world.is_first:
+        observer = FitObserver(loop=observer.loop)
+    with run_folder(config.out) if config.out and world.is_first else nullcontext() as folder:
+        out = config.out
+        if out and world.from_first(lambda: bool(config.resume and folder and _is_complete(folder, out))):
+            # A script may repeat its command until all is done.
+            return model_of_first(lambda: Model.load(out), world)
+        return _fit(pairs, validation, config, observer, folder, started, world)
+
+
+def _is_complete(folder: Path, model: Path) -> bool:
+    return (folder / HISTORY_NAME).exists() and model.exists()
 
 
 def _fit(
@@ -139,64 +157,77 @@ def _fit(
     observer: FitObserver,
     folder: Path | None,
     started: float,
+    world: World,
 ) -> Model:
     keep_freed_memory()
     examination, fingerprint, spec = examined(pairs, observer.on_examined)
-    plan = _plan(fingerprint, config, folder)
+    plan = _plan(fingerprint, config, folder, world)
     learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
     observer.on_plan(plan, len(learn), len(judge) if validation is None else len(validation))
-    examples, judged = prepare(pairs, learn, judge, plan, spec, observer.on_prepared)
-    if validation is not None:
+    # Only the first process judges: the others need not hold the images for it.
+    examples, judged = prepare(pairs, learn, judge if world.is_first else [], plan, spec, observer.on_prepared)
+    if validation is not None and world.is_first:
         everything: list[Part] = [(number, None) for number in range(len(validation))]
         told = spec_to_judge(validation, pairs, spec)
         _, judged = prepare(validation, [], everything, plan, told, observer.on_prepared)
     validator = Validator(
         judged, spec.classes, _prediction(plan), budget=config.budget, decoding=_first_decoding(fingerprint)
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         network = UNet(plan.network)
     initialize(network, generator=torch.Generator().manual_seed(plan.train.seed))
+    see_whole_batch(network, world, batch=plan.batches.batch)
     batches = PatchBatches(
         examples,
         plan.batches,
         augment=plan.augment,
         seed=plan.train.seed,
         margin=tuple(geometry.margin for geometry in axis_geometries(plan.network)),
-        dtype=autocast_dtype(plan.precision),
+        dtype=_dtype(plan, world),
+        samples=world.share_of(plan.batches.batch),
     )
+    identity = _identity(plan, config, examination, world)
+    same_for_all(identity, world)
     if folder:
         _begin(folder, plan, resume=config.resume)
     state, complete = train(
         network,
         batches,
-        pace=_pace(config, started),
+        pace=_pace(config, started, world),
         config=plan.train,
         loss=plan.loss,
-        validate=validator.quick,
+        validate=lambda network: world.from_first(lambda: validator.quick(network)),
         state_path=folder / STATE_NAME if folder else None,
-        identity=_identity(plan, config, examination),
-        observer=observer.loop,
+        identity=identity,
+        observer=stopping_together(observer.loop, world),
+        world=world,
     )
     if not complete:
+        world.wait()  # for the first one to save the state: torchrun ends all when one has left
         raise TrainingInterruptedError
     if state.step == 0:
         raise TrainingError(
             f"the time of {format_duration(config.budget or 0)} was over before the first step: the images had to be "
             "read and prepared; give a longer --budget"
         )
-    model = _finished(state, validator, plan, fingerprint, config, started)
-    _keep(model, state, config, folder)
-    return model
+
+    def keep() -> Model:
+        model = _finished(state, validator, plan, fingerprint, config, started)
+        _keep(model, state, config, folder)
+        return model
+
+    return model_of_first(keep, world)
 
 
-def _plan(fingerprint: Fingerprint, config: FitConfig, folder: Path | None) -> Plan:
-    kept = folder / "plan.toml" if folder else None
+def _plan(fingerprint: Fingerprint, config: FitConfig, folder: Path | None, world: World) -> Plan:
     if config.plan is not None:
         check_fits(config.plan, fingerprint)
         return config.plan
-    if config.resume and kept and kept.exists():
-        return plan_from_toml(kept.read_text(), source=str(kept))
-    measure = step_seconds if config.budget is not None else None
+    kept = folder / "plan.toml" if folder and config.resume else None
+    text = world.from_first(lambda: kept.read_text() if kept and kept.exists() else None)
+    if text is not None:
+        return plan_from_toml(text, source=str(kept or "plan.toml"))
+    measure = partial(step_seconds, world=world) if config.budget is not None else None
     return make_plan(fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed)
 
 
@@ -223,14 +254,24 @@ def _prediction(plan: Plan) -> PredictConfig:
     return PredictConfig(context=plan.context, mirror=plan.mirror, precision=plan.precision)
 
 
-def _pace(config: FitConfig, started: float) -> Pace:
+def _dtype(plan: Plan, world: World) -> torch.dtype:
+    """The type of the convolutions: what the first process measured to be better, in all."""
+    bf16 = world.from_first(lambda: autocast_dtype(plan.precision, world.device) == torch.bfloat16)
+    return torch.bfloat16 if bf16 else torch.float32
+
+
+def _pace(config: FitConfig, started: float, world: World) -> Pace:
     if config.steps is not None:
         return StepPace(config.steps)
     assert config.budget is not None
-    return TimePace(end=started + config.budget, reserve=max(3.0, FINAL_SHARE * config.budget))
+    return TimePace(
+        end=started + config.budget,
+        reserve=max(3.0, FINAL_SHARE * config.budget),
+        agree=world.number_of_first,
+    )
 
 
-def _identity(plan: Plan, config: FitConfig, examination: Examination) -> dict[str, Any]:
+def _identity(plan: Plan, config: FitConfig, examination: Examination, world: World) -> dict[str, Any]:
     """What has to be the same for a training to go on."""
 
     def short(text: str) -> str:
@@ -242,6 +283,7 @@ def _identity(plan: Plan, config: FitConfig, examination: Examination) -> dict[s
         "images": short("".join(one.image.digest for one in examination.images)),
         "masks": short("".join(one.labels.digest for one in examination.images)),
         "threads": torch.get_num_threads(),
+        "processes": world.size,
     }
 
 
@@ -267,8 +309,8 @@ def _finished(
         auxiliary=plan.targets.auxiliary,
         rgb=plan.rgb,
         normalization=plan.normalization,
-        pixel_size=fingerprint.pixel_size,
-        unit=fingerprint.unit,
+        pixel_size=plan.pixel_size,
+        unit=plan.unit if plan.pixel_size else "pixel",
         context=plan.context,
         mirror=plan.mirror,
         precision=plan.precision,

@@ -1,14 +1,16 @@
 """Files to files: every input is answered with one output, and one that fails does not stop the others."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segue.arrays import Image, Probabilities
-from segue.errors import DataError, MissingInputError, SegueError, UsageError
+from segue.errors import DataError, ImageError, MissingInputError, SegueError, UsageError
+from segue.io.datasets import described_pixel_size
 from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.files import folder_if_used
 from segue.io.images import (
@@ -18,9 +20,10 @@ from segue.io.images import (
     write_labels,
     write_probabilities,
 )
+from segue.objects.coco import Entry, coco, write_coco
 from segue.objects.decode import DecodeConfig
-from segue.objects.measure import measure_objects, write_table
-from segue.objects.outlines import geojson, write_geojson
+from segue.pipeline.exporting import COCO_NAME, Exports, check_exports, write_exports
+from segue.pipeline.large import LargeWishes, is_large, predict_large
 from segue.predict.infer import PredictConfig, Progress
 from segue.trained import Answer, Model, most_probable, objects_of
 
@@ -35,18 +38,21 @@ class OutputConfig:
     """Class ids, object ids, or the probability of every class."""
     decoding: DecodeConfig | None = None
     """How objects are made; None for the model's own settings."""
-    table: bool = False
-    """Whether a table of measurements is written beside the objects."""
-    outlines: bool = False
-    """Whether the outlines of the objects are written as GeoJSON beside them."""
+    exports: Exports = field(default_factory=Exports)
+    """What is written beside the objects."""
     max_pixels: int = DEFAULT_MAX_PIXELS
     """Larger images are refused."""
+    pixel_size: tuple[float, ...] | None = None
+    """Micrometres of the images' pixels, one number for all axes or one for each, (z) y x; overrides what files say."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("classes", "probabilities", "objects"):
             raise UsageError(f'an output is "classes", "probabilities" or "objects", not "{self.kind}"')
-        if (self.table or self.outlines) and self.kind != "objects":
-            raise UsageError(f"a table and outlines are of objects; ask for objects instead of {self.kind}")
+        if (self.exports or self.decoding) and self.kind != "objects":
+            raise UsageError(
+                f"tables, outlines, overlays and settings of the decoding are of objects; ask for objects instead of "
+                f"{self.kind}"
+            )
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,10 @@ class Outcome:
     """None if all went well."""
     objects: int | None = None
     """Number of objects, where objects were asked for."""
+    pixel_size: tuple[float, ...] | None = None
+    """Micrometres of the image's pixels along (z) y x; None if nobody said it."""
+    resampled: bool = False
+    """Whether the network worked at another pixel size; the answer lies on the image's pixels all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,25 +92,95 @@ def predict_files(
 ) -> list[Outcome]:
     """Predict every image that `inputs` (files, folders, globs) name, and write each answer into the folder `out`.
 
-    Raises MissingInputError if an input names nothing, UsageError if two inputs would be answered with one file or a
-    tile is too small, CannotCreateError or StorageError if an answer cannot be written. What is wrong with a single
-    image is in its `Outcome`. Nothing is left of `out` if it was not there before and nothing was written to it.
+    Outlines for COCO are one file for all images, written at the end.
+
+    Raises MissingInputError if an input names nothing, UsageError if two inputs would be answered with one file, a
+    tile is too small or a library for an export is missing, CannotCreateError or StorageError if an answer cannot be
+    written. What is wrong with a single image is in its `Outcome`. Nothing is left of `out` if it was not there before
+    and nothing was written to it.
     """
     output, observer = output or OutputConfig(), observer or PredictObserver()
     sources = [path for name in inputs for path in list_images(Path(name))]
     targets = _targets(sources, Path(out))
+    check_exports(output.exports)
     outcomes: list[Outcome] = []
+    entries: list[Entry] = []
     with folder_if_used(Path(out)):
         for source, target in zip(sources, targets, strict=True):
             try:
-                image = read_image(source, max_pixels=output.max_pixels)
-                answer = model.answer(image, config=config, progress=observer.on_tile)
-                outcome = Outcome(source, target, objects=_write(target, model, image, answer, output))
+                whole = not is_large(model, source, kind=output.kind, config=config, max_pixels=output.max_pixels)
+                answer = _answer_whole if whole else _answer_large
+                outcome, found = answer(model, source, target, output, config, observer.on_tile)
+                entries += found
             except (DataError, MissingInputError) as error:
                 outcome = Outcome(source, target, error=error)
             outcomes.append(outcome)
             observer.on_image(outcome, len(outcomes), len(sources))
+        if "coco" in output.exports.outlines and not all(outcome.error for outcome in outcomes):
+            write_coco(Path(out) / COCO_NAME, coco(entries, classes=model.classes[1:]))
     return outcomes
+
+
+def _answer_whole(
+    model: Model,
+    source: Path,
+    target: Path,
+    output: OutputConfig,
+    config: PredictConfig | None,
+    on_tile: Progress | None,
+) -> tuple[Outcome, list[Entry]]:
+    """Answer one image that fits into memory: what became of it, and what a COCO data set says of it."""
+    image = _with_known_size(read_image(source, max_pixels=output.max_pixels), source, output.pixel_size)
+    check_exports(output.exports, image)
+    answer = model.answer(image, config=config, progress=on_tile)
+    number, found = _write(target, model, image, answer, output)
+    resampled = answer.worked_on is not None
+    return Outcome(source, target, objects=number, pixel_size=image.space.micrometres, resampled=resampled), found
+
+
+def _answer_large(
+    model: Model,
+    source: Path,
+    target: Path,
+    output: OutputConfig,
+    config: PredictConfig | None,
+    on_tile: Progress | None,
+) -> tuple[Outcome, list[Entry]]:
+    """The same for an image that does not."""
+    found: list[Entry] = []
+
+    def prepare(image: Image) -> Image:
+        image = _with_known_size(image, source, output.pixel_size)
+        check_exports(output.exports, image)
+        return image
+
+    def export(objects: NDArray[np.uint32], image: Image, answer: Answer) -> None:
+        classes, exports = model.classes, output.exports
+        found.extend(write_exports(target, objects, image=image, answer=answer, classes=classes, exports=exports))
+
+    wishes = LargeWishes(
+        kind=output.kind,
+        decoding=output.decoding,
+        max_pixels=output.max_pixels,
+        prepare=prepare,
+        export=export if output.exports else None,
+    )
+    done = predict_large(model, source, target, wishes=wishes, config=config, progress=on_tile)
+    return Outcome(source, target, objects=done.objects, pixel_size=done.pixel_size, resampled=done.resampled), found
+
+
+def _with_known_size(image: Image, source: Path, given: tuple[float, ...] | None) -> Image:
+    """`image` with the pixel size that the user gives, else that of the data set it lies in, else its own."""
+    size = given or described_pixel_size(source)
+    if size is None:
+        return image
+    if len(size) not in (1, image.spatial_axes):
+        raise ImageError(
+            f"{image.name}: it has {image.spatial_axes} spatial axes, but {len(size)} pixel sizes are given; give one "
+            "number for all axes, or one for each"
+        )
+    sizes = size * image.spatial_axes if len(size) == 1 else size
+    return replace(image, space=replace(image.space, pixel_size=sizes, unit="micrometer"))
 
 
 def _targets(sources: Sequence[Path], out: Path) -> list[Path]:
@@ -117,21 +197,19 @@ def _targets(sources: Sequence[Path], out: Path) -> list[Path]:
     return targets
 
 
-def _write(target: Path, model: Model, image: Image, answer: Answer, output: OutputConfig) -> int | None:
+def _write(
+    target: Path, model: Model, image: Image, answer: Answer, output: OutputConfig
+) -> tuple[int | None, list[Entry]]:
+    """Write the answer and what stands beside it: the number of objects, and what a COCO data set says of them."""
     if output.kind == "probabilities":
         write_probabilities(
             target, Probabilities(values=answer.probabilities, classes=model.classes, space=answer.space)
         )
-        return None
+        return None, []
     if output.kind == "classes":
         write_labels(target, most_probable(answer), space=answer.space)
-        return None
+        return None, []
     objects = objects_of(answer, output.decoding or model.decoding)
     write_labels(target, objects, space=answer.space, kind="objects")
-    stem = target.name.removesuffix(".gz").rsplit(".", 1)[0]
-    if output.table:
-        table = measure_objects(objects, image, foreground=answer.foreground)
-        write_table(target.with_name(f"{stem}.csv"), table)
-    if output.outlines:
-        write_geojson(target.with_name(f"{stem}.geojson"), geojson(objects, class_name=model.classes[-1]))
-    return int(np.max(objects, initial=0))
+    entries = write_exports(target, objects, image=image, answer=answer, classes=model.classes, exports=output.exports)
+    return int(np.max(objects, initial=0)), entries

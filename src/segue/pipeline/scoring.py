@@ -1,7 +1,7 @@
 """Predicted files against the truth: find the partner of each, score it, sum up."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from segue.io.label_decision import decide
 from segue.io.label_decision import summarise as summarise_mask
 from segue.io.labels import LabelSpec, apply_spec, read_mask
 from segue.io.natural import stem_of
+from segue.io.object_classes import TABLE_SUFFIX, has_class_table, read_class_table
 
 ScoreKind = Literal["classes", "objects", "membranes"]
 
@@ -45,7 +46,9 @@ def evaluate_files(
 
     `truth` is a data set, a folder of masks or one mask; `predicted` a folder or a file; partners have equal stems.
     `kind` None takes what the truth is. Every truth must have its prediction unless `predicted` holds only some of
-    them on purpose: what is missing is named under "missing".
+    them on purpose: what is missing is named under "missing". Where the truth knows classes of objects, a table beside
+    the prediction (as `segue predict --table` writes it) tells those of the predicted ones; images without such a
+    table are named under "without_classes", their objects are scored as if all were of one class.
 
     Raises MissingInputError if nothing is there, DatasetError if no prediction has a partner, LabelError for shapes
     that differ.
@@ -64,12 +67,17 @@ def evaluate_files(
             "predictions are named like their images"
         )
     rows: list[ImageScores] = []
+    without_classes: list[str] = []
     for one in both:
-        rows.append(_score(one.read(), files[one.name], kind, name=one.name))
+        labels = one.read()
+        rows.append(_score(labels, files[one.name], kind, name=one.name))
+        if kind == "objects" and labels.object_classes is not None and "class_accuracy" not in rows[-1]["metrics"]:
+            without_classes.append(one.name)
         on_image(len(rows), len(both))
     summary = summarise(rows)
     summary["kind"] = kind
     summary["missing"] = [one.name for one in truths if one.name not in files]
+    summary["without_classes"] = without_classes
     return summary
 
 
@@ -129,8 +137,27 @@ def _score(truth: Labels, predicted: Path, kind: ScoreKind, *, name: str) -> Ima
             )
         classes = score_classes(truth, ids, classes=truth.classes)
         return {"name": name, "metrics": classes.metrics(), "ratios": dict(classes.ratios())}
-    objects = score_objects(truth, ids)
+    objects = score_objects(truth, _with_table(predicted, ids, truth) if truth.object_classes is not None else ids)
     return {"name": name, "metrics": objects.metrics(), "ratios": dict(objects.ratios())}
+
+
+def _with_table(predicted: Path, ids: NDArray[np.int64], truth: Labels) -> Labels | NDArray[np.int64]:
+    """The predicted objects with their classes, if the table beside them tells the classes; else only the ids.
+
+    Objects that the table leaves out are of no class. Raises LabelError if an id is too large to have one.
+    """
+    table = table_beside(predicted)
+    if not has_class_table(table):
+        return ids
+    classes = read_class_table(table, classes=truth.classes)
+    if ids.max(initial=0) > np.iinfo(np.int32).max:
+        raise LabelError(f"{predicted}: the object id {ids.max()} is too large; number the objects from 1")
+    return replace(truth, ids=ids.astype(np.int32), object_classes=classes, name=str(predicted))
+
+
+def table_beside(predicted: Path) -> Path:
+    """The table that `segue predict --table` writes beside a file of objects."""
+    return predicted.with_name(stem_of(predicted) + TABLE_SUFFIX)
 
 
 def _cell_probability(path: Path, truth: Labels) -> NDArray[np.float32] | NDArray[np.int64]:

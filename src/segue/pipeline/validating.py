@@ -14,10 +14,13 @@ from segue.evaluate.classes import score_classes
 from segue.evaluate.objects import score_objects
 from segue.evaluate.summary import ImageScores, summarise
 from segue.model.unet import UNet
+from segue.objects.classes import classify_objects
 from segue.objects.decode import DecodeConfig, decode_objects
 from segue.objects.tune import Example, decoding_score, tune_decoding
-from segue.predict.infer import PredictConfig, predict
-from segue.train.examples import Judged, make_judged
+from segue.predict.infer import PredictConfig, predict, prepare
+from segue.resample import resample_labels, resample_values
+from segue.train.examples import Judged
+from segue.trained import at_magnification, magnification
 
 PIXELS_WHILE_TRAINING = 4_000_000
 """Validations during the training look at no more pixels than this, so that they stay a small part of the time."""
@@ -29,6 +32,8 @@ PIXELS_FOR_TUNING = 1 << 20
 """The object decoding is tuned on no more pixels than this."""
 SCORE_NAMES = {"classes": "dice", "objects": "average_precision_50_95"}
 """The score that decides which weights are best."""
+SEVERAL_CLASSES_SCORE = "mean_class_average_precision_50_95"
+"""The one for objects of several classes: an object of the wrong class is not found."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,14 @@ class Validator:
         if not chosen:
             return {}
         config = replace(self.config, mirror=False)
-        answers = [predict(network, one.pixels, classes=len(self.classes), config=config) for one in chosen]
+        prepared = prepare(network, config)
+        answers = [predict(prepared, one.pixels, classes=len(self.classes), config=config) for one in chosen]
+        if chosen[0].labels.object_classes is not None:
+            rows = [self._scores(one, answer, self.decoding) for one, answer in zip(chosen, answers, strict=True)]
+            found = summarise(rows, resamples=1)["metrics"]
+            scores = {name: found[f"pooled/{name}"]["mean"] for name in (SEVERAL_CLASSES_SCORE, SCORE_NAMES["objects"])}
+            scores = {name: float("nan") if value is None else value for name, value in scores.items()}
+            return {"score": scores[SEVERAL_CLASSES_SCORE], **scores}
         if chosen[0].labels.kind == "objects":
             examples = [self._example(one, answer) for one, answer in zip(chosen, answers, strict=True)]
             score = decoding_score(examples, self.decoding)
@@ -96,42 +108,51 @@ class Validator:
         The first image is predicted without mirror images, to know what they would cost.
         """
         classes, config = len(self.classes), self.config
+        prepared = prepare(network, config)
         order = [one for start in range(4) for one in self.images[start::4]]  # some of all, should time run out
         answers: list[tuple[Judged, NDArray[np.float32]]] = []
         started = time.monotonic()
         seconds_a_pixel = 0.0
         if math.isfinite(allowed) and config.mirror:
             first = order[0]
-            answer = predict(network, first.pixels, classes=classes, config=replace(config, mirror=False))
-            seconds_a_pixel = MIRROR_VIEWS * (time.monotonic() - started) / first.labels.ids.size
-            if seconds_a_pixel * sum(one.labels.ids.size for one in order) > allowed:
+            answer = predict(prepared, first.pixels, classes=classes, config=replace(config, mirror=False))
+            seconds_a_pixel = MIRROR_VIEWS * (time.monotonic() - started) / first.pixels[0].size
+            if seconds_a_pixel * sum(one.pixels[0].size for one in order) > allowed:
                 config = replace(config, mirror=False)
                 seconds_a_pixel /= MIRROR_VIEWS
                 answers, order = [(first, answer)], order[1:]
         for one in order:
             before = time.monotonic()
-            if answers and before - started + 1.5 * seconds_a_pixel * one.labels.ids.size > allowed:
+            if answers and before - started + 1.5 * seconds_a_pixel * one.pixels[0].size > allowed:
                 break
-            answers.append((one, predict(network, one.pixels, classes=classes, config=config)))
-            seconds_a_pixel = max(seconds_a_pixel, (time.monotonic() - before) / one.labels.ids.size)
+            answers.append((one, predict(prepared, one.pixels, classes=classes, config=config)))
+            seconds_a_pixel = max(seconds_a_pixel, (time.monotonic() - before) / one.pixels[0].size)
         return answers
 
     def _scores(self, one: Judged, answer: NDArray[np.float32], decoding: DecodeConfig) -> ImageScores:
         if one.labels.kind == "classes":
             return self._class_scores(one, answer)
+        decoding = at_magnification(
+            decoding, magnification(one.labels.shape, answer.shape[1:]), axes=one.labels.ids.ndim
+        )
+        answer = resample_values(answer, one.labels.shape)
         foreground, distance, _ = self._example(one, answer)
-        scores = score_objects(one.labels, decode_objects(foreground, distance, config=decoding))
+        objects = decode_objects(foreground, distance, config=decoding)
+        classes = classify_objects(objects, answer[: len(self.classes)])
+        predicted = replace(one.labels, ids=objects.astype(np.int32), object_classes=classes.table())
+        scores = score_objects(one.labels, predicted)
         return {"name": one.name, "metrics": scores.metrics(), "ratios": dict(scores.ratios())}
 
     def _class_scores(self, one: Judged, answer: NDArray[np.float32]) -> ImageScores:
-        ids = answer[: len(self.classes)].argmax(axis=0).astype(np.int32)
+        ids = resample_values(answer[: len(self.classes)], one.labels.shape).argmax(axis=0).astype(np.int32)
         scores = score_classes(one.labels, ids, classes=self.classes)
         return {"name": one.name, "metrics": scores.metrics(), "ratios": dict(scores.ratios())}
 
     def _example(self, one: Judged, answer: NDArray[np.float32]) -> Example:
+        """What the decoding works on, and the truth, on the grid of the answer: its settings are in those pixels."""
         classes = len(self.classes)
         distance = answer[classes] if len(answer) > classes else None
-        return np.float32(1) - answer[0], distance, one.labels.ids
+        return np.float32(1) - answer[0], distance, resample_labels(one.labels, answer.shape[1:]).ids
 
 
 def spread(images: Sequence[Judged], *, pixels: int | None) -> list[Judged]:
@@ -152,4 +173,10 @@ def central_part(one: Judged, *, pixels: int) -> Judged:
         return one
     lengths = [max(1, int(length * share)) for length in shape]
     part = tuple(slice((whole - kept) // 2, (whole + kept) // 2) for whole, kept in zip(shape, lengths, strict=True))
-    return make_judged(one.name, one.pixels, one.labels, part=part)
+    # On the grid of the network, if that is another one, the part ends at the nearest pixels.
+    factors = [now / length for now, length in zip(one.pixels.shape[1:], shape, strict=True)]
+    seen = tuple(
+        slice(round(span.start * factor), max(round(span.start * factor) + 1, round(span.stop * factor)))
+        for span, factor in zip(part, factors, strict=True)
+    )
+    return Judged(one.name, one.pixels[(slice(None), *seen)], replace(one.labels, ids=one.labels.ids[part]))

@@ -2,20 +2,23 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from segue.errors import UsageError
 from segue.model.geometry import axis_geometries
-from segue.model.unet import UNet, UNetConfig, memory_format
+from segue.model.unet import UNet, UNetConfig
+from segue.predict.crew import crew
+from segue.predict.levels import Box
+from segue.predict.quick import QuickUNet, Runner
+from segue.predict.tile_choice import choose_tile
 from segue.predict.tiles import Tile, mirrored, plan_tiles
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -52,48 +55,69 @@ class PredictConfig:
             raise UsageError(f"the context is 0 px or more, not {self.context}")
 
 
+class Pixels(Protocol):
+    """What an image is read from, tile by tile: a numpy array, or what keeps it elsewhere."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels and lengths of the spatial axes."""
+        ...
+
+    def __getitem__(self, box: Any, /) -> Any:
+        """The float32 values in a box: a slice for the channels and for each axis."""
+        ...
+
+
 def predict(
-    network: UNet,
-    pixels: NDArray[np.float32],
+    network: UNet | QuickUNet,
+    pixels: Pixels,
     *,
     classes: int,
     config: PredictConfig,
     progress: Progress | None = None,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """The network's answer for every pixel of a normalised image.
 
     `pixels` is (C, [Z,] Y, X) float32; the answer is (classes + auxiliary maps, [Z,] Y, X) float32: softmax over the
-    first `classes` channels, sigmoid of each further one. Raises TileError for a tile that keeps nothing.
+    first `classes` channels, sigmoid of each further one. It is written to `out`, tile by tile, if that is given (an
+    array or a file mapped into memory), and `out` returned. For many images give what `prepare` makes of the network:
+    then the precision is the one that it was prepared for.
+
+    Raises TileError for a tile that keeps nothing, UsageError for an `out` of another shape.
     """
     shape = pixels.shape[1:]
-    tiles = plan_tiles(
-        shape,
-        geometries=axis_geometries(network.config),
-        tile=_tile_lengths(network.config, shape, config),
-        # No more mirrored pixels than half an image: a volume of few slices is not worth many mirrored ones.
-        context=[min(config.context, length // 2) for length in shape],
-    )
-    answer = np.empty((network.config.outputs, *shape), np.float32)
-    with _evaluating(network), torch.inference_mode():
+    answer = np.empty((network.config.outputs, *shape), np.float32) if out is None else out
+    if answer.shape != (network.config.outputs, *shape):
+        raise UsageError(
+            f"out has the shape {answer.shape}, but the answer for this image has the shape "
+            f"{(network.config.outputs, *shape)}"
+        )
+    quick = network if isinstance(network, QuickUNet) else prepare(network, config)
+    tiles = _tiles(quick, shape, config)
+    with crew(quick.device) as threads, torch.inference_mode():
+        runner = Runner(quick, crew=threads)
         for done, tile in enumerate(tiles):
-            window = cut(pixels, tile)
-            kept = (slice(None), *(span.kept for span in tile))
             written = (slice(None), *(slice(*span.write) for span in tile))
-            answer[written] = _answer(network, window, classes, config)[kept].numpy()
+            answer[written] = _answer(runner, cut(pixels, tile), tile, classes=classes, mirror=config.mirror).numpy()
             if progress:
                 progress(done + 1, len(tiles))
     return answer
 
 
-def cut(pixels: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
+def prepare(network: UNet, config: PredictConfig) -> QuickUNet:
+    """What `predict` applies: worth keeping where a network is applied to many images. The network stays as it is."""
+    return QuickUNet(network, dtype=autocast_dtype(config.precision, next(network.parameters()).device))
+
+
+def cut(pixels: Pixels, tile: Tile) -> NDArray[np.float32]:
     """What the network sees for `tile`: (C, ...) float32, mirrored where the tile reaches beyond the image."""
-    window = pixels
-    for axis, span in enumerate(tile, start=1):
-        low, high = span.read
-        if low >= 0 and high <= pixels.shape[axis]:
-            window = window[(slice(None),) * axis + (slice(low, high),)]
-        else:
-            window = window.take(mirrored(low, high, length=pixels.shape[axis]), axis=axis)
+    places = [mirrored(*span.read, length=length) for span, length in zip(tile, pixels.shape[1:], strict=True)]
+    box = tuple(slice(min(one), max(one) + 1) for one in places)
+    window: NDArray[np.float32] = pixels[(slice(0, pixels.shape[0]), *box)]
+    for axis, (one, read) in enumerate(zip(places, box, strict=True), start=1):
+        if one != list(range(read.start, read.stop)):
+            window = window.take(np.array(one) - read.start, axis=axis)
     return np.ascontiguousarray(window)
 
 
@@ -117,31 +141,41 @@ def has_matrix_units() -> bool:
     return best_seconds(torch.bfloat16) * 2 < best_seconds(torch.float32)
 
 
-def autocast_dtype(precision: Precision) -> torch.dtype:
-    """The type of the convolutions for a wanted precision on this machine."""
-    wants_bf16 = precision == "bf16" or (precision == "auto" and has_matrix_units())
+def autocast_dtype(precision: Precision, device: torch.device | None = None) -> torch.dtype:
+    """The type of the convolutions for a wanted precision on this machine, or on a `device` of it."""
+    if precision == "auto" and device is not None and device.type == "cuda":
+        wants_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        wants_bf16 = precision == "bf16" or (precision == "auto" and has_matrix_units())
     return torch.bfloat16 if wants_bf16 else torch.float32
 
 
-def _answer(network: UNet, window: NDArray[np.float32], classes: int, config: PredictConfig) -> Tensor:
-    """The mean answer over the mirror images of one window, (outputs, ...) float32."""
-    device = next(network.parameters()).device
-    image = torch.from_numpy(window).unsqueeze(0).to(device)
-    dtype = autocast_dtype(config.precision)
-    views = list(_mirror_views(network.config)) if config.mirror else [((), False)]
+def _answer(runner: Runner, window: NDArray[np.float32], tile: Tile, *, classes: int, mirror: bool) -> Tensor:
+    """The mean answer over the mirror images of one window, (outputs, ...) float32, where the tile is kept."""
+    image = torch.from_numpy(window).unsqueeze(0).to(runner.network.device)
+    views = list(_mirror_views(runner.network.config)) if mirror else [((), False)]
     total: Tensor | None = None
     for flips, transpose in views:
         view = image.flip(flips) if flips else image
         view = view.transpose(-1, -2) if transpose else view
-        view = view.contiguous(memory_format=memory_format(network.config.spatial_axes))
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            logits = network(view)
-        answer = _activate(logits.float(), classes)
+        logits = runner.logits(view, kept=_kept(tile, flips, transpose))
+        answer = _activate(logits, classes)
         answer = answer.transpose(-1, -2) if transpose else answer
         answer = answer.flip(flips) if flips else answer
         total = answer if total is None else total.add_(answer)
     assert total is not None
     return (total[0] / len(views)).cpu()
+
+
+def _kept(tile: Tile, flips: Sequence[int], transpose: bool) -> Box:
+    """Where the kept part of a tile's output lies in the output for a mirror image of the tile."""
+    box = [
+        (span.output_length - span.kept.stop, span.output_length - span.kept.start)
+        if axis in flips
+        else (span.kept.start, span.kept.stop)
+        for axis, span in zip(range(-len(tile), 0), tile, strict=True)
+    ]
+    return tuple(box[:-2] + box[:-3:-1] if transpose else box)
 
 
 def _activate(logits: Tensor, classes: int) -> Tensor:
@@ -158,48 +192,14 @@ def _mirror_views(config: UNetConfig) -> Iterator[tuple[tuple[int, ...], bool]]:
             yield tuple(axis for axis, chosen in zip(axes, choice, strict=True) if chosen), transpose
 
 
-def _tile_lengths(config: UNetConfig, shape: Sequence[int], wanted: PredictConfig) -> list[int | None]:
-    """Length of a tile along each axis: what the user says, or what the memory holds."""
-    if wanted.tile is not None:
-        return [wanted.tile] * len(shape)
-    budget = wanted.memory / bytes_per_pixel(config, autocast_dtype(wanted.precision))
-    geometries = axis_geometries(config)
-    lengths: list[int | None] = [
-        geometry.legal_size(length + 2 * max(wanted.context, geometry.margin) + geometry.stride)
-        for geometry, length in zip(geometries, shape, strict=True)
-    ]
-    smallest = [geometry.legal_size(2 * geometry.halo + geometry.stride) for geometry in geometries]
-    while _product(lengths) > budget:
-        axis = max(range(len(lengths)), key=lambda a: (lengths[a] or 0) - smallest[a])
-        shorter = geometries[axis].legal_size_below((lengths[axis] or 0) - geometries[axis].stride)
-        if shorter is None or shorter < smallest[axis]:
-            break
-        lengths[axis] = shorter
-    return lengths
-
-
-def _product(lengths: Sequence[int | None]) -> float:
-    total = 1.0
-    for length in lengths:
-        total *= length or 1
-    return total
-
-
-def bytes_per_pixel(config: UNetConfig, dtype: torch.dtype) -> float:
-    """About how many bytes of features a tile takes at its peak, for each pixel of its input.
-
-    At the last decoder the network holds its skip, the risen features, both concatenated, and the output and
-    workspace of a convolution: about 6 maps of `width` channels; the convolution's workspace is in fp32.
-    """
-    return config.width * (6 * dtype.itemsize + 4)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Batch normalisation uses the statistics of the training, dropout drops nothing; afterwards all is as before."""
-    was_training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(was_training)
+def _tiles(network: QuickUNet, shape: Sequence[int], wanted: PredictConfig) -> list[Tile]:
+    """The tiles of an image: as long as the user says, or those that take the least work within the memory."""
+    geometries = axis_geometries(network.config)
+    # No more mirrored pixels than half an image: a volume of few slices is not worth many mirrored ones.
+    context = [min(wanted.context, length // 2) for length in shape]
+    tile: Sequence[int] = [wanted.tile or 0] * len(shape)
+    if wanted.tile is None:
+        tile = choose_tile(
+            shape, config=network.config, context=context, memory=wanted.memory, itemsize=network.dtype.itemsize
+        )
+    return plan_tiles(shape, geometries=geometries, tile=tile, context=context)

@@ -27,6 +27,12 @@ class Span:
     """Where in the image the network's output for `read` begins."""
 
     @property
+    def output_length(self) -> int:
+        """Length of the network's output for `read`, which lacks the same margin at both ends."""
+        margin = self.output_start - self.read[0]
+        return self.read[1] - self.read[0] - 2 * margin
+
+    @property
     def kept(self) -> slice:
         """The part of the network's output that is written."""
         return slice(self.write[0] - self.output_start, self.write[1] - self.output_start)
@@ -111,6 +117,23 @@ def plan_tiles(
         for length, geometry, size, reach in zip(shape, geometries, tile, context, strict=True)
     ]
     return list(product(*axes))
+
+
+def even_tiles(length: int, *, geometry: AxisGeometry, context: int) -> list[tuple[int, int]]:
+    """Lengths of tiles that cover an axis evenly, each with the number it takes; from one tile to the shortest ones.
+
+    The length of a tile includes what is not kept of it. `context` is that of `plan_spans`.
+    """
+    stride, halo = geometry.stride, geometry.halo
+    # What the tiles have to keep together: a "same" tile keeps its halo at the ends of the frame.
+    kept = length if geometry.valid else _round_up(context, stride) + _round_up(length + context, stride) - 2 * halo
+    number, tile = 1, geometry.legal_size(kept + 2 * halo)
+    found = [(tile, number)]
+    while (steps := (tile - 2 * halo) // stride) > 1:
+        number = max(2, -(-kept // ((steps - 1) * stride)))  # the next number with shorter tiles
+        tile = geometry.legal_size(_round_up(-(-kept // number), stride) + 2 * halo)
+        found.append((tile, number))
+    return found
 
 
 def mirrored(start: int, stop: int, *, length: int) -> list[int]:

@@ -5,7 +5,7 @@ is least, if it is below one threshold for the whole image; so cells that meet s
 pixel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import dist
 
@@ -56,10 +56,20 @@ class CellsConfig:
     """Deviation of the camera's own noise, in units of a mean cell."""
     background: float = 0.08
     """Light where no cell is, in units of a mean cell."""
+    second_kind: float = 0.0
+    """Part of the cells that are of a second kind, "white" beside "red" ones, 0..1: larger, branching and brighter."""
+    second_diameter: float = 1.4
+    """Diameter of a mean cell of the second kind, in diameters of the first."""
+    second_branching: float = 0.6
+    """Shape of the second kind, as `branching`."""
+    second_brightness: float = 2.0
+    """Brightness of a mean cell of the second kind, in units of a mean cell of the first."""
 
     def __post_init__(self) -> None:
         check_fractions(density=self.density, touching=self.touching, branching=self.branching, shading=self.shading)
+        check_fractions(second_kind=self.second_kind, second_branching=self.second_branching)
         check_positive(diameter=self.diameter, photons=self.photons)
+        check_positive(second_diameter=self.second_diameter, second_brightness=self.second_brightness)
         if not 0 <= self.blur[0] <= self.blur[1]:
             raise UsageError(
                 f"blur is {self.blur}; give the least and the greatest sigma in pixels, such as (0.7, 1.6)"
@@ -70,30 +80,37 @@ def simulate_cells(shape: tuple[int, ...], *, seed: int, config: CellsConfig | N
     """Draw an image of cells and its truth.
 
     `shape` is (Y, X) or (Z, Y, X). The image has one channel of whole numbers 0..255; the labels are
-    objects with consecutive ids from 1, each id one connected piece. Raises UsageError for a shape that is
-    not 2D or 3D.
+    objects with consecutive ids from 1, each id one connected piece. With `second_kind` they have the classes 1 "red"
+    and 2 "white". Raises UsageError for a shape that is not 2D or 3D.
     """
     shape = check_shape(shape, axes=(2, 3))
     config = config or CellsConfig()
     generator = np.random.default_rng(seed)
-    ids = _draw_ids(shape, config=config, generator=generator)
-    pixels = _expose(ids, config=config, generator=generator)
+    ids, second = _draw_ids(shape, config=config, generator=generator)
+    pixels = _expose(ids, second=second, config=config, generator=generator)
     name = f"cells, seed {seed}"
-    return (
-        Image(pixels=pixels[None], name=name),
-        Labels(ids=ids, kind="objects", classes=("background", "cell"), name=name),
-    )
+    labels = Labels(ids=ids, kind="objects", classes=("background", "cell"), name=name)
+    if config.second_kind:
+        told = {number: 2 if second[number] else 1 for number in range(1, len(second))}
+        labels = replace(labels, classes=("background", "red", "white"), object_classes=told)
+    return Image(pixels=pixels[None], name=name), labels
 
 
-def _draw_ids(shape: tuple[int, ...], *, config: CellsConfig, generator: Generator) -> NDArray[np.int32]:
-    """Place, shape and compose the cells; ids are consecutive from 1, int32."""
-    radii, centres = _place(shape, config=config, generator=generator)
+def _draw_ids(
+    shape: tuple[int, ...], *, config: CellsConfig, generator: Generator
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Place, shape and compose the cells; ids are consecutive from 1, int32.
+
+    The second array, (n + 1,), says whether the cell of each id is of the second kind.
+    """
+    radii, centres, kinds = _place(shape, config=config, generator=generator)
     nearest = np.full(shape, REACH, np.float32)
     owner = np.zeros(shape, np.int32)
     strength = np.float32((0.035 + 0.07 * config.branching) * config.diameter)
     bend = [strength * smooth_field(shape, scale=0.5 * config.diameter, generator=generator) for _ in shape]
-    for number, (radius, centre) in enumerate(zip(radii, centres, strict=True), start=1):
-        segments = draw_skeleton(radius, axes=len(shape), branching=config.branching, generator=generator)
+    for number, (radius, centre, second) in enumerate(zip(radii, centres, kinds, strict=True), start=1):
+        branching = config.second_branching if second else config.branching
+        segments = draw_skeleton(radius, axes=len(shape), branching=branching, generator=generator)
         reach = max(float(np.abs(s.stop).max() + REACH * s.stop_width) for s in segments)
         reach = max(reach, REACH * max(s.start_width for s in segments)) + 0.2 * config.diameter
         box = tuple(
@@ -107,7 +124,8 @@ def _draw_ids(shape: tuple[int, ...], *, config: CellsConfig, generator: Generat
         nearest[box][wins] = value[wins]
         owner[box][wins] = number
     owner[nearest >= _threshold(nearest, density=config.density)] = 0
-    return _one_piece_each(owner)
+    ids, drawn = _one_piece_each(owner)
+    return ids, np.array([False, *kinds])[drawn]
 
 
 def _threshold(nearest: NDArray[np.float32], *, density: float) -> float:
@@ -119,20 +137,28 @@ def _threshold(nearest: NDArray[np.float32], *, density: float) -> float:
 
 def _place(
     shape: tuple[int, ...], *, config: CellsConfig, generator: Generator
-) -> tuple[list[float], list[NDArray[np.float64]]]:
-    """Radii and centres in pixels, in and around the image: some beside a cell, the others on free ground."""
+) -> tuple[list[float], list[NDArray[np.float64]], list[bool]]:
+    """Radii and centres in pixels, in and around the image: some beside a cell, the others on free ground.
+
+    The third list says which cells are of the second kind.
+    """
     axes = len(shape)
     margin = 0.4 * config.diameter
     size = np.asarray(shape, float)
     area = float(np.prod(size + 2 * margin))
     ball = {2: np.pi / 4, 3: np.pi / 6}[axes] * config.diameter**axes
     lost = 1 - 0.35 * config.branching  # branching cells fill less of their circle
+    ball *= 1 + config.second_kind * (config.second_diameter**axes - 1)
     count = int(np.ceil(1.05 * config.density * area / (ball * lost))) if config.density else 0
     radii: list[float] = []
     centres: list[NDArray[np.float64]] = []
+    kinds: list[bool] = []
     places = _Places(step=2.5 * config.diameter)
     for _ in range(count):
-        radius = 0.5 * config.diameter * float(np.exp(generator.normal(0, config.size_spread)))
+        # Nothing is drawn where there is but one kind: images of earlier versions stay what they are.
+        kinds.append(bool(config.second_kind) and bool(generator.random() < config.second_kind))
+        mean = config.diameter * (config.second_diameter if kinds[-1] else 1)
+        radius = 0.5 * mean * float(np.exp(generator.normal(0, config.size_spread)))
         if centres and generator.random() < config.touching:
             other = int(generator.integers(len(centres)))
             directions = generator.normal(size=(6, axes))
@@ -146,7 +172,7 @@ def _place(
         radii.append(radius)
         centres.append(centre)
         places.add(centre, radius=radius)
-    return radii, centres
+    return radii, centres, kinds
 
 
 class _Places:
@@ -170,15 +196,19 @@ class _Places:
         return nearest
 
 
-def _one_piece_each(owner: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Keep the largest piece of every id, drop those of a few pixels, and number the rest from 1."""
+def _one_piece_each(owner: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Keep the largest piece of every id, drop those of a few pixels, and number the rest from 1.
+
+    The second array, (n + 1,), holds the number that each id had before.
+    """
     from scipy import ndimage
 
     ids = np.zeros_like(owner)
-    _, inverse = np.unique(np.append(owner, 0), return_inverse=True)  # no number without a pixel
+    numbers, inverse = np.unique(np.append(owner, 0), return_inverse=True)  # no number without a pixel
     owner = inverse[:-1].reshape(owner.shape).astype(np.int32)
     least = 4**owner.ndim
     number = 0
+    before = [0]
     for old, box in enumerate(ndimage.find_objects(owner), start=1):
         pieces, _ = ndimage.label(owner[box] == old)
         sizes = np.bincount(pieces.ravel())
@@ -187,17 +217,21 @@ def _one_piece_each(owner: NDArray[np.int32]) -> NDArray[np.int32]:
         if sizes[largest] < least:
             continue
         number += 1
+        before.append(int(numbers[old]))
         filled = ndimage.binary_fill_holes(pieces == largest)
         ids[box][filled & (owner[box] <= 0) | (pieces == largest)] = number
-    return ids
+    return ids, np.array(before, np.intp)
 
 
-def _expose(ids: NDArray[np.int32], *, config: CellsConfig, generator: Generator) -> NDArray[np.float32]:
+def _expose(
+    ids: NDArray[np.int32], *, second: NDArray[np.bool_], config: CellsConfig, generator: Generator
+) -> NDArray[np.float32]:
     """Light from the cells, through the optics, onto the camera: whole numbers 0..255."""
     from scipy import ndimage
 
     shape, diameter = ids.shape, config.diameter
-    light = _cell_light(ids, config=config, generator=generator)
+    gains = np.where(second, config.second_brightness, 1.0).astype(np.float32)
+    light = _cell_light(ids, gains=gains, config=config, generator=generator)
     specks = (generator.random(shape) < 2e-5 * 30**2 / diameter**2).astype(np.float32)
     light += 12 * ndimage.gaussian_filter(specks, 0.05 * diameter)
     sigma = generator.uniform(*config.blur)
@@ -209,15 +243,22 @@ def _expose(ids: NDArray[np.int32], *, config: CellsConfig, generator: Generator
     light *= shading(shape, strength=config.shading, generator=generator)
     seen = camera(light, photons=config.photons, read_noise=config.read_noise, generator=generator)
     brightest = float(np.exp(1.6 * config.brightness_spread)) * generator.uniform(0.8, 1.4)
+    brightest *= max(config.second_brightness, 1.0) if config.second_kind else 1.0
     return to_grey_values(seen / np.float32(brightest) + np.float32(0.02))
 
 
-def _cell_light(ids: NDArray[np.int32], *, config: CellsConfig, generator: Generator) -> NDArray[np.float32]:
-    """Light each pixel sends out: cells are thicker in the middle, grainy, and each of another brightness."""
+def _cell_light(
+    ids: NDArray[np.int32], *, gains: NDArray[np.float32], config: CellsConfig, generator: Generator
+) -> NDArray[np.float32]:
+    """Light each pixel sends out: cells are thicker in the middle, grainy, and each of another brightness.
+
+    `gains` (n + 1,) are the mean brightness of the kind of each id.
+    """
     from scipy import ndimage
 
     shape, count = ids.shape, int(ids.max(initial=0))
     brightness = np.exp(generator.normal(0, config.brightness_spread, size=count + 1)).astype(np.float32)
+    brightness *= gains
     brightness[0] = 0
     grain = texture(shape, coarsest=0.35 * config.diameter, generator=generator)
     spots = smooth_field(shape, scale=0.14 * config.diameter, generator=generator)

@@ -10,8 +10,9 @@ from segue.errors import LabelError
 def class_map(labels: Labels, *, separate: bool = True) -> NDArray[np.int16]:
     """The class of every pixel, (Y, X) or (Z, Y, X), int16: 0..K-1, and IGNORE (-1) where nobody knows.
 
-    Class labels are taken as they are. Objects become class 1; with `separate`, where two objects touch, a
-    line of background parts them (see `separate_objects`).
+    Class labels are taken as they are. Objects become their classes, class 1 where there is but one; with
+    `separate`, where two objects touch, a line of background parts them (see `separate_objects`). The pixels of an
+    object whose class nobody has said are IGNORE.
 
     Raises LabelError if a class id has no name in `labels.classes`, or an id is below IGNORE.
     """
@@ -19,7 +20,7 @@ def class_map(labels: Labels, *, separate: bool = True) -> NDArray[np.int16]:
     if labels.kind == "classes":
         return labels.ids.astype(np.int16)
     ids = separate_objects(labels.ids) if separate else labels.ids
-    return np.clip(ids, IGNORE, 1).astype(np.int16)
+    return labels.classes_of(ids).astype(np.int16)
 
 
 def separate_objects(ids: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -88,8 +89,11 @@ def _check(labels: Labels) -> None:
     lowest = int(labels.ids.min(initial=0))
     if lowest < IGNORE:
         raise LabelError(f"{name}: id {lowest} means nothing; ids are 0 or more, and {IGNORE} where unknown")
-    highest = int(labels.ids.max(initial=0))
-    if labels.kind == "classes" and highest >= len(labels.classes):
+    if labels.kind == "classes":
+        highest = int(labels.ids.max(initial=0))
+    else:
+        highest = max((labels.object_classes or {}).values(), default=0)
+    if highest >= len(labels.classes):
         raise LabelError(
             f"{name}: class {highest} has no name, the {len(labels.classes)} classes are "
             f"{', '.join(labels.classes)} (0 to {len(labels.classes) - 1}); "

@@ -1,7 +1,7 @@
 """Examples to batches: which image, which place, which augmentation, all drawn from (seed, step, sample) alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,22 @@ class Batch:
     dtype: torch.dtype
     """Type of the convolutions."""
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch in the memory of `device`; a graphics card copies it while the processor goes on."""
+        if device.type == "cpu":
+            return self
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.pin_memory().to(device, non_blocking=True)
+
+        return replace(
+            self,
+            image=moved(self.image),
+            target=moved(self.target),
+            weights=moved(self.weights),
+            maps=moved(self.maps) if self.maps is not None else None,
+        )
+
 
 class PatchBatches:
     """The batches of a training. `batch(step)` is a pure function of the seed and the step."""
@@ -43,8 +59,12 @@ class PatchBatches:
         seed: int,
         margin: tuple[int, ...],
         dtype: torch.dtype,
+        samples: range | None = None,
     ) -> None:
-        """`margin` is what a "valid" network's output lacks at each end. Raises DataError without examples."""
+        """`margin` is what a "valid" network's output lacks at each end. Raises DataError without examples.
+
+        `samples` says which of each batch to make, where several processes share it; None for all.
+        """
         if not examples:
             raise DataError("there is no image to train on; add annotated images")
         self._examples = examples
@@ -53,13 +73,14 @@ class PatchBatches:
         self._seed = seed
         self._margin = margin
         self._dtype = dtype
+        self._samples = samples or range(config.batch)
         # Large images hold more to learn than small ones, but not in proportion: neighbouring places are alike.
         sizes = np.sqrt([float(example.sources.labels.size) for example in examples])
         self._shares = sizes / sizes.sum()
 
     def batch(self, step: int) -> Batch:
         """The batch of `step`."""
-        patches = [self._patch(step, sample) for sample in range(self._config.batch)]
+        patches = [self._patch(step, sample) for sample in self._samples]
         zipped = zip(self._margin, self._config.patch, strict=True)
         answered: Any = (..., *(slice(margin, size - margin) for margin, size in zipped))
         maps = None

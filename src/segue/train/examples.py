@@ -36,8 +36,9 @@ class Judged:
 
     name: str
     pixels: NDArray[np.float32]
-    """(C, [Z,] Y, X) float32, normalised."""
+    """(C, [Z,] Y, X) float32, normalised, at the pixel size that the network works at."""
     labels: Labels
+    """At the image's own pixel size: over the same area as `pixels`, but perhaps of another shape."""
 
 
 def make_example(

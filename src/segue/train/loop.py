@@ -20,7 +20,8 @@ from segue.model.unet import UNet, memory_format, network_from
 from segue.train.batches import Batch
 from segue.train.schedule import Pace, averaging_weight, learning_rate_factor
 from segue.train.settings import TrainConfig
-from segue.train.state import Record, TrainState, load_state, save_state
+from segue.train.state import Record, TrainState, load_state, save_state, share_state
+from segue.train.world import World
 
 
 class Batches(Protocol):
@@ -58,19 +59,23 @@ def train(
     state_path: Path | None = None,
     identity: dict[str, Any] | None = None,
     observer: Observer | None = None,
+    world: World | None = None,
 ) -> tuple[TrainState, bool]:
     """Train `network` until `pace` is over; returns the state and whether the training is complete.
 
-    With a `state_path` it goes on from the state found there, and saves its own there.
-    Raises TrainingError if the loss is not finite.
+    With a `state_path` it goes on from the state found there, and saves its own there. In a `world` of several
+    processes each has its share of the batches; all begin with the state of the first one, and `pace`, `validate` and
+    `observer.should_stop` must give all the same answers.
+    Raises TrainingError if the loss is not finite, or if another process is gone.
     """
-    observer = observer or Observer()
-    state = _fresh_state(network, config)
+    observer, world = observer or Observer(), world or World()
+    state = _fresh_state(network, config, world.device)
     if state_path:
         load_state(state, state_path, identity=identity or {})
-        pace.note_resumed(state.seconds)
+    share_state(state, world)
+    pace.note_resumed(state.seconds)
     saved = time.monotonic()
-    with _own_randomness():
+    with _own_randomness(world.device):
         while not pace.is_over(state.step):
             # Before the next step, so that a training that was stopped after a step makes up for what was due then.
             if _is_due(state, pace, config):
@@ -79,7 +84,7 @@ def train(
                 save_state(state, state_path, identity=identity or {})
                 saved = time.monotonic()
             started = time.monotonic()
-            record = _step(state, batches.batch(state.step), pace.progress(state.step), config, loss)
+            record = _step(state, batches.batch(state.step), pace.progress(state.step), config, loss, world)
             seconds = time.monotonic() - started
             pace.note_step(seconds)
             state.seconds += seconds
@@ -92,8 +97,8 @@ def train(
     return state, True
 
 
-def _fresh_state(network: UNet, config: TrainConfig) -> TrainState:
-    network.to(memory_format=memory_format(network.config.spatial_axes))  # type: ignore[call-overload]
+def _fresh_state(network: UNet, config: TrainConfig, device: torch.device) -> TrainState:
+    network.to(device=device, memory_format=memory_format(network.config.spatial_axes))  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
@@ -101,7 +106,10 @@ def _fresh_state(network: UNet, config: TrainConfig) -> TrainState:
     return TrainState(network=network, average=average, optimizer=optimizer)
 
 
-def _step(state: TrainState, batch: Batch, progress: float, config: TrainConfig, loss_config: LossConfig) -> Record:
+def _step(
+    state: TrainState, batch: Batch, progress: float, config: TrainConfig, loss_config: LossConfig, world: World
+) -> Record:
+    batch = batch.to(world.device)
     network, optimizer = state.network, state.optimizer
     torch.manual_seed(config.seed * 1_000_003 + state.step)  # dropout draws from (seed, step) alone
     network.train()
@@ -111,7 +119,7 @@ def _step(state: TrainState, batch: Batch, progress: float, config: TrainConfig,
     image = batch.image.contiguous(memory_format=memory_format(network.config.spatial_axes))
     with torch.autocast(image.device.type, batch.dtype, enabled=batch.dtype != torch.float32):
         logits = network(image)
-    loss = total_loss(logits, batch.target, batch.weights, batch.maps, loss_config)
+    loss = total_loss(logits, batch.target, batch.weights, batch.maps, loss_config, total=world.total)
     value = float(loss.detach())
     if not -1e30 < value < 1e30:
         raise TrainingError(
@@ -120,6 +128,7 @@ def _step(state: TrainState, batch: Batch, progress: float, config: TrainConfig,
         )
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    world.sum_gradients(network.parameters())
     torch.nn.utils.clip_grad_norm_(network.parameters(), config.largest_gradient)
     optimizer.step()
     state.step += 1
@@ -162,7 +171,7 @@ def _validate(state: TrainState, progress: float, validate: Validate, pace: Pace
 
 
 @contextmanager
-def _own_randomness() -> Iterator[None]:
+def _own_randomness(device: torch.device) -> Iterator[None]:
     """The loop seeds torch at every step; the caller's random state is as before afterwards."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
         yield

@@ -74,6 +74,8 @@ class TimePace:
     reserve: float
     """Seconds kept free at the end, at least."""
     clock: Clock = time.monotonic
+    agree: Callable[[float], float] = float
+    """Where several processes train together, it gives each what the first one says: clocks differ."""
     start: float = field(init=False)
     _slowest_validation: float = field(init=False, default=0.0)
     _validation_seconds: float = field(init=False, default=0.0)
@@ -85,11 +87,11 @@ class TimePace:
     def progress(self, step: int) -> float:  # noqa: ARG002 - the clock decides, the number of steps does not
         """Share of the time for training that has passed."""
         span = self._last_moment() - self.start
-        return min(1.0, (self.clock() - self.start) / span) if span > 0 else 1.0
+        return self.agree(min(1.0, (self.clock() - self.start) / span) if span > 0 else 1.0)
 
     def is_over(self, step: int) -> bool:  # noqa: ARG002 - see `progress`
         """Whether another step would end too late."""
-        return self.clock() + self._step_seconds > self._last_moment()
+        return bool(self.agree(self.clock() + self._step_seconds > self._last_moment()))
 
     def note_step(self, seconds: float) -> None:
         """A step took so long."""
@@ -103,7 +105,7 @@ class TimePace:
     def may_validate(self) -> bool:
         """Whether validations stay a small part of the time so far with one more; the first one is free."""
         expected = self._validation_seconds + self._slowest_validation
-        return expected <= VALIDATION_SHARE * (self.clock() - self.start)
+        return bool(self.agree(expected <= VALIDATION_SHARE * (self.clock() - self.start)))
 
     def note_resumed(self, seconds: float) -> None:
         """So much of the budget was spent before this run."""

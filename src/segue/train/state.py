@@ -16,6 +16,7 @@ from segue.errors import MissingInputError, ModelFileError, UsageError
 from segue.io.files import remove_leftovers
 from segue.io.tensors import read_tensors, write_tensors
 from segue.model.unet import UNet
+from segue.train.world import World
 
 Record = dict[str, float]
 
@@ -96,22 +97,65 @@ def load_state(state: TrainState, path: Path, *, identity: dict[str, Any]) -> bo
     return False
 
 
+def share_state(state: TrainState, world: World) -> None:
+    """Give the states of all processes what the state of the first one holds."""
+    if world.size == 1:
+        return
+    told: dict[str, Any] = world.from_first(
+        lambda: {
+            "step": state.step,
+            "seconds": state.seconds,
+            "best_score": state.best_score,
+            "history": state.history,
+            "validations": state.validations,
+            "best": state.best is not None,
+            "slots": {
+                index: {name: list(tensor.shape) for name, tensor in slots.items()}
+                for index, slots in state.optimizer.state_dict()["state"].items()
+            },
+        }
+    )
+    slots = state.optimizer.state_dict()["state"]
+    if not world.is_first:
+        state.step, state.seconds, state.best_score = told["step"], told["seconds"], told["best_score"]
+        state.history, state.validations = told["history"], told["validations"]
+        state.best = {name: tensor.clone() for name, tensor in state.average.items()} if told["best"] else None
+        slots = {
+            int(index): {name: torch.empty(shape) for name, shape in shapes.items()}
+            for index, shapes in told["slots"].items()
+        }
+    groups = (state.network.state_dict(), state.average, state.best or {}, *(slots[index] for index in sorted(slots)))
+    # By name: what was read from a file is in another order.
+    world.share(group[name] for group in groups for name in sorted(group))
+    if not world.is_first:
+        _fill_optimizer(state, slots)
+
+
 def _fill(state: TrainState, tensors: dict[str, NDArray[Any]], header: dict[str, Any]) -> None:
     state.network.load_state_dict(_under("network", tensors))
-    state.average = _under("average", tensors)
-    state.best = _under("best", tensors) or None
+    device = next(state.network.parameters()).device
+    state.average = {name: tensor.to(device) for name, tensor in _under("average", tensors).items()}
+    state.best = {name: tensor.to(device) for name, tensor in _under("best", tensors).items()} or None
     slots: dict[int, dict[str, Tensor]] = {}
-    parameters = list(state.network.parameters())
     for name, tensor in _under("optimizer", tensors).items():
         index, slot = name.split("/")
-        slots.setdefault(int(index), {})[slot] = _laid_out_like(tensor, parameters[int(index)])
-    groups = state.optimizer.state_dict()["param_groups"]
-    state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        slots.setdefault(int(index), {})[slot] = tensor
+    _fill_optimizer(state, slots)
     state.step = int(header["step"])
     state.seconds = float(header["seconds"])
     state.best_score = -np.inf if header["best_score"] is None else float(header["best_score"])
     state.history = list(header["history"])
     state.validations = int(header["validations"])
+
+
+def _fill_optimizer(state: TrainState, slots: dict[int, dict[str, Tensor]]) -> None:
+    parameters = list(state.network.parameters())
+    laid_out = {
+        index: {name: _laid_out_like(tensor, parameters[index]) for name, tensor in one.items()}
+        for index, one in slots.items()
+    }
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": laid_out, "param_groups": groups})
 
 
 def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:

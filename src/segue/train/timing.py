@@ -1,6 +1,7 @@
 """How long a training step takes on this machine: measured, because no formula knows every processor."""
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -13,6 +14,8 @@ from segue.train.batches import Batch
 from segue.train.loop import Observer, train
 from segue.train.schedule import StepPace
 from segue.train.settings import BatchConfig, TrainConfig
+from segue.train.together import see_whole_batch
+from segue.train.world import World
 
 STEPS = 5
 """Steps that are measured, at most."""
@@ -23,7 +26,7 @@ ENOUGH_SECONDS = 1.0
 class _NoData:
     """The same batch of zeros for every step."""
 
-    def __init__(self, network: UNetConfig, batches: BatchConfig) -> None:
+    def __init__(self, network: UNetConfig, batches: BatchConfig, device: torch.device) -> None:
         sizes = [
             geometry.output_size(size) for geometry, size in zip(axis_geometries(network), batches.patch, strict=True)
         ]
@@ -32,33 +35,37 @@ class _NoData:
             target=torch.zeros(batches.batch, *sizes, dtype=torch.int64),
             weights=torch.ones(batches.batch, *sizes),
             maps=None,
-            dtype=autocast_dtype("auto"),
+            dtype=autocast_dtype("auto", device),
         )
 
     def batch(self, step: int) -> Batch:  # noqa: ARG002 - all steps cost the same
         return self._batch
 
 
-def step_seconds(network: UNetConfig, batches: BatchConfig) -> float:
-    """Seconds of one training step: the quickest of at most STEPS, after one to warm up.
+def step_seconds(network: UNetConfig, batches: BatchConfig, *, world: World | None = None) -> float:
+    """Seconds of one training step of all processes: the quickest of at most STEPS, after one to warm up.
 
     The quickest, because whatever else the machine does can only make a step slower.
     """
+    world = world or World()
+    share = replace(batches, batch=len(world.share_of(batches.batch)))
     moments: list[float] = []
 
     def enough() -> bool:  # asked after each step
         moments.append(time.monotonic())
-        return len(moments) > 1 and moments[-1] - moments[0] > ENOUGH_SECONDS
+        return world.any(len(moments) > 1 and moments[-1] - moments[0] > ENOUGH_SECONDS)
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         untrained = UNet(network)
+    see_whole_batch(untrained, world, batch=batches.batch)
     train(
         untrained,
-        _NoData(network, batches),
+        _NoData(network, share, world.device),
         pace=StepPace(STEPS + 1),
         config=TrainConfig(validations=1),
         loss=LossConfig(),
         validate=lambda _: {},
         observer=Observer(should_stop=enough),
+        world=world,
     )
-    return min(after - before for before, after in pairwise(moments))
+    return world.from_first(lambda: min(after - before for before, after in pairwise(moments)))

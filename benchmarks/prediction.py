@@ -1,0 +1,156 @@
+"""One large image through the same network: Segue against plain PyTorch, MONAI's sliding window, nnU-Net's predictor.
+
+    python -m benchmarks.prediction [--sides 2048] [--width 64] [--rounds 3] [--only NAME ...] [--out FILE]
+
+Each prediction is a process of its own, so that its peak memory is its own; its time and memory are counted from the
+image in memory to the probabilities in memory, after the program and the network were loaded ("segue from file to
+file" reads a TIFF and writes classes). In a round each contestant has its turn. Plain PyTorch takes the image in one
+piece; it is left out where that needs more memory than the machine has. MONAI works with windows of 512 px that
+overlap by a quarter, its default, nnU-Net with those of its plan for 256x256 that overlap by a half, as it always does,
+without mirroring. "own" is the network that the tool would choose, which is smaller. Results of sides and names that
+were not asked for stay in the file, so that a long run can be made in pieces.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe_machine
+from benchmarks.peers import ROOT, SCRIPTS, interpreter, versions
+from benchmarks.training_step import PRODUCT_FLOPS, Contestant, Worker
+
+from segue.io.files import write_whole
+
+OUT = ROOT / "benchmarks" / "results" / "prediction.json"
+CONTESTANTS = {
+    "segue": Contestant("segue", "segue_network.py", {}),
+    "segue in fp32": Contestant("segue", "segue_network.py", {"precision": "fp32"}),
+    "segue from file to file": Contestant("segue", "segue_network.py", {"files": True}),
+    "plain": Contestant("segue", "plain_network.py", {}),
+    "monai equal": Contestant("monai", "monai_network.py", {"own": False}),
+    "monai own": Contestant("monai", "monai_network.py", {"own": True}),
+    "nnunet equal": Contestant("nnunet", "nnunet_network.py", {"own": False}),
+    "nnunet own": Contestant("nnunet", "nnunet_network.py", {"own": True}),
+}
+PLAIN_BYTES_PER_PIXEL_AND_WIDTH = 36
+"""What the plain network takes in one piece: 9 GiB for 2048x2048 at width 64."""
+
+
+def run_once(contestant: Contestant, *, side: int, width: int) -> dict[str, float] | None:
+    """Seconds and peak memory of one prediction; None if it failed."""
+    spec = json.dumps({"width": width, "side": side, **contestant.options})
+    command = [str(interpreter(contestant.environment)), str(SCRIPTS / contestant.script), "predict", spec]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(f"{contestant.script} failed with exit code {done.returncode}:\n{done.stderr[-800:]}")
+        return None
+    row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def fits(name: str, *, side: int, width: int) -> bool:
+    """Whether a contestant can be expected to have enough memory."""
+    gigabytes = describe_machine()["memory_gb"]
+    needed = PLAIN_BYTES_PER_PIXEL_AND_WIDTH * width * side**2 / 2**30
+    return name != "plain" or gigabytes is None or needed < 0.8 * gigabytes
+
+
+def product_rate() -> float:
+    """Operations a second of a product of bf16 matrices, now."""
+    worker = Worker(Contestant("segue", "matrix_product.py", {"dtype": "bf16"}), width=0)
+    try:
+        return PRODUCT_FLOPS / min(worker.steps(10))
+    finally:
+        worker.end()
+
+
+def forward_flops(*, side: int, width: int) -> float:
+    """Operations of the network for an image."""
+    spec = json.dumps({"width": width, "side": side, "batch": 1})
+    script = [str(interpreter("segue")), str(SCRIPTS / "segue_network.py"), "flops", spec]
+    counted = json.loads(subprocess.run(script, check=True, capture_output=True, text=True).stdout)
+    return float(counted["forward"])
+
+
+def measure(names: list[str], *, side: int, width: int, rounds: int) -> dict[str, Any]:
+    """Everybody in turns."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names if fits(name, side=side, width=width)}
+    rates = []
+    for number in range(rounds):
+        rates.append(product_rate())
+        for name in list(runs):
+            row = run_once(CONTESTANTS[name], side=side, width=width)
+            if row is None:
+                del runs[name]
+                continue
+            runs[name].append(row)
+            print(f"{side} px, round {number + 1}: {name} {row['seconds']:.2f} s, {row['peak_mb']:.0f} MB", flush=True)
+    flops, rate = forward_flops(side=side, width=width), max(rates)
+    rows: dict[str, Any] = {}
+    for name, own in runs.items():
+        seconds = [row["seconds"] for row in own]
+        rows[name] = {
+            "best": min(seconds),
+            "median": statistics.median(seconds),
+            "seconds": seconds,
+            "peak_mb": max(row["peak_mb"] for row in own),
+            "mb_before": max(row["mb_before"] for row in own),
+        }
+        if name in ("segue", "segue in fp32", "plain"):
+            rows[name]["share_of_bf16_product"] = flops / min(seconds) / rate
+    return {"side": side, "width": width, "rounds": rounds, "flops": flops, "product_flops": rate, "runs": rows}
+
+
+def merged(old: list[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """The new rows in place of the old ones of that side and width; other rows stay."""
+    same = [one for one in old if (one["side"], one["width"]) == (new["side"], new["width"])]
+    others = [one for one in old if one not in same]
+    for one in same:
+        new["runs"] = one["runs"] | new["runs"]
+    return sorted([*others, new], key=lambda one: (one["side"], one["width"]))
+
+
+def table(result: dict[str, Any]) -> str:
+    """The results as a table in Markdown."""
+    lines = ["| Image | Prediction by | Best | Median | Times Segue's | Peak memory |", "|---|---|---|---|---|---|"]
+    for one in result["sides"]:
+        segue = one["runs"].get("segue")
+        for name, row in one["runs"].items():
+            times = f"{row['median'] / segue['median']:.1f}" if segue else ""
+            memory = f"{row['peak_mb'] / 1024:.2f} GiB"
+            side = f"{one['side']} x {one['side']}"
+            lines.append(f"| {side} | {name} | {row['best']:.1f} s | {row['median']:.1f} s | {times} | {memory} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", type=int, nargs="+", default=[2048], help="of the images, such as 2048 8192")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, metavar="NAME", help=", ".join(CONTESTANTS))
+    parser.add_argument("--out", type=Path, default=OUT, help="where the result is kept, as JSON")
+    wishes = parser.parse_args()
+    names = wishes.only or list(CONTESTANTS)
+    for environment in {CONTESTANTS[name].environment for name in names}:
+        interpreter(environment)
+    result: dict[str, Any] = {"sides": []}
+    if wishes.out.exists():
+        result = json.loads(wishes.out.read_text())
+    for side in wishes.sides:
+        new = measure(names, side=side, width=wishes.width, rounds=wishes.rounds)
+        result = {
+            "benchmark": "prediction",
+            "machine": describe_machine(),
+            "peers": {name: versions(name) for name in ("nnunet", "monai")},
+            "sides": merged(result["sides"], new),
+        }
+        write_whole(wishes.out, (json.dumps(result, indent=2) + "\n").encode())
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()

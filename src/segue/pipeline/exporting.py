@@ -1,0 +1,125 @@
+"""What stands beside the objects of an image: tables, outlines for other programs, a picture."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.arrays import Image
+from segue.errors import ImageError, UsageError
+from segue.io.images import write_png
+from segue.io.natural import OVERLAY_SUFFIX
+from segue.objects.classes import classify_objects
+from segue.objects.coco import Entry, coco_entries
+from segue.objects.imagej import LONGEST_SIDE, check_imagej, write_imagej
+from segue.objects.measure import measure_objects
+from segue.objects.outlines import geojson, write_geojson
+from segue.objects.overlay import draw_outlines, pick_slices, side_by_side
+from segue.objects.tables import Table, TableFormat, check_parquet, write_csv, write_parquet
+from segue.report.panels import show_image
+from segue.trained import Answer
+
+OutlineFormat = Literal["geojson", "imagej", "coco"]
+
+TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
+OUTLINE_FORMATS: tuple[OutlineFormat, ...] = get_args(OutlineFormat)
+
+COCO_NAME = "coco.json"
+"""The file for the outlines of all images of a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exports:
+    """What is written beside the objects of each image, none of it unless it is asked for."""
+
+    table: Sequence[TableFormat] = ()
+    """Formats of the table of measurements."""
+    outlines: Sequence[OutlineFormat] = ()
+    """Formats of the outlines."""
+    overlay: bool = False
+    """Whether the image is written with the outlines drawn in."""
+
+    def __post_init__(self) -> None:
+        _check("table", self.table, TABLE_FORMATS)
+        _check("outlines", self.outlines, OUTLINE_FORMATS)
+
+    def __bool__(self) -> bool:
+        return bool(self.table or self.outlines or self.overlay)
+
+
+def check_exports(exports: Exports, image: Image | None = None) -> None:
+    """Raise UsageError if a library is missing, ImageError if a format cannot hold the objects of `image`."""
+    if "parquet" in exports.table:
+        check_parquet()
+    if "imagej" in exports.outlines:
+        check_imagej()
+        if image is not None and max(image.shape[-2:], default=0) > LONGEST_SIDE:
+            raise ImageError(
+                f"{image.name or 'the image'}: it has {' x '.join(map(str, image.shape))} pixels, but ImageJ's regions "
+                f"end at {LONGEST_SIDE:,}; ask for the outlines as geojson instead"
+            )
+
+
+def write_exports(
+    target: Path, objects: NDArray[Any], *, image: Image, answer: Answer, classes: Sequence[str], exports: Exports
+) -> list[Entry]:
+    """Write what `exports` asks for beside `target`, the file of the `objects` (ids 1..n) of `image`.
+
+    `classes` are the names of the classes, background first. Returns what a COCO data set will say of the image.
+    Raises CannotCreateError or StorageError.
+    """
+    if not exports:
+        return []
+    stem = target.name.removesuffix(".gz").rsplit(".", 1)[0]
+    told = classify_objects(objects, answer.probabilities)
+    names = told.names(tuple(classes))
+    named: dict[str, Any] = {"object_classes": names, "classes": classes[1:]}
+    table: Table = {}
+    if exports.table:
+        table = measure_objects(objects, image, foreground=answer.foreground, object_classes=names)
+        if len(classes) > 2:
+            table["class_confidence"] = told.confidence.tolist()
+    if "csv" in exports.table:
+        write_csv(target.with_name(f"{stem}.csv"), table)
+    if "parquet" in exports.table:
+        write_parquet(target.with_name(f"{stem}.parquet"), table)
+    if "geojson" in exports.outlines:
+        write_geojson(target.with_name(f"{stem}.geojson"), geojson(objects, **named))
+    if "imagej" in exports.outlines:
+        write_imagej(target.with_name(f"{stem}.rois.zip"), objects, **named)
+    if exports.overlay:
+        write_png(target.with_name(f"{stem}{OVERLAY_SUFFIX}"), overlay(image, objects))
+    if "coco" in exports.outlines:
+        scores = _confidences(objects, answer.foreground)
+        return coco_entries(objects, name=Path(image.name or target.name).name, scores=scores, **named)
+    return []
+
+
+def overlay(image: Image, objects: NDArray[Any]) -> NDArray[np.uint8]:
+    """The image with its objects outlined, (Y, X, 3) uint8: colours, tinted channels or grey, as `show_image` has them.
+
+    Of a volume up to nine slices stand side by side, from the first to the last, row by row.
+    """
+    if image.spatial_axes == 2:
+        return draw_outlines(show_image(image), objects)
+    chosen = pick_slices(len(objects))
+    pictures = np.stack([show_image(replace(image, pixels=image.pixels[:, z])) for z in chosen])
+    return side_by_side(draw_outlines(pictures, objects[chosen]))
+
+
+def _confidences(objects: NDArray[Any], foreground: NDArray[np.float32]) -> dict[int, float]:
+    sizes = np.bincount(objects.reshape(-1))
+    sums = np.bincount(objects.reshape(-1), weights=foreground.reshape(-1))
+    return {number: float(sums[number] / sizes[number]) for number in np.flatnonzero(sizes).tolist() if number}
+
+
+def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+    for one in given:
+        if one not in known:
+            near = difflib.get_close_matches(one, known, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
+            raise UsageError(f'"{one}" is not a format of the {what}; {hint}')

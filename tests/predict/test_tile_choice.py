@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segue.model.geometry import AxisGeometry, axis_geometries
+from segue.model.unet import isotropic_config
+from segue.predict.tile_choice import choose_tile
+from segue.predict.tiles import even_tiles, plan_spans, plan_tiles
+
+SAME = AxisGeometry(factors=(2, 2), kernels=(3, 3, 3), valid=False)
+VALID = AxisGeometry(factors=(2, 2), kernels=(3, 3, 3), valid=True)
+NETWORK = isotropic_config(spatial_axes=2, depth=4, width=64, padding="same", normalization="batch")
+
+
+@pytest.mark.parametrize("geometry", [SAME, VALID])
+@given(length=st.integers(1, 400), context=st.integers(0, 20))
+def test_even_tiles_cover_the_axis_in_the_number_they_say(geometry, length, context):
+    found = even_tiles(length, geometry=geometry, context=context)
+    assert found[0][1] == 1
+    lengths = [tile for tile, _ in found]
+    assert lengths == sorted(set(lengths), reverse=True)
+    for tile, number in found:
+        spans = plan_spans(length, geometry=geometry, tile=tile, context=context)
+        assert len(spans) <= number
+        assert all(span.read[1] - span.read[0] <= tile for span in spans)
+
+
+def chosen(shape: tuple[int, ...], memory: int, config=NETWORK) -> list[int]:
+    return choose_tile(shape, config=config, context=[16] * len(shape), memory=memory, itemsize=2)
+
+
+def test_an_image_that_fits_the_memory_is_one_tile():
+    assert chosen((1000, 500), 1 << 30) == [1040, 544]
+
+
+def test_the_tile_is_the_same_for_all_images_that_do_not_fit():
+    # Memory is flat: the tiles of a large image hold no more pixels than those of a larger one, but for rounding.
+    areas = [np.prod(chosen((side, side), 1 << 29)) for side in (4096, 8192, 16384)]
+    assert max(areas) <= 1.2 * min(areas)
+
+
+def test_less_memory_means_smaller_tiles():
+    areas = [np.prod(chosen((3000, 3000), memory)) for memory in (1 << 30, 1 << 29, 1 << 28)]
+    assert areas == sorted(areas, reverse=True)
+
+
+def test_the_smallest_memory_still_gives_tiles_that_keep_something():
+    tile = chosen((3000, 3000), 10**6)
+    halo = axis_geometries(NETWORK)[0].halo
+    assert min(tile) >= 2 * halo + 16
+    geometries = axis_geometries(NETWORK)
+    assert len(plan_tiles((3000, 3000), geometries=geometries, tile=tile, context=(16, 16))) > 100
+
+
+def test_a_volume_is_cut_where_it_costs_least():
+    config = isotropic_config(spatial_axes=3, depth=3, width=32, padding="same", normalization="batch")
+    # Cutting the long axis doubles the smallest part of the work.
+    tile = chosen((64, 64, 1000), 1 << 28, config)
+    assert tile[:2] == [96, 96]
+    assert tile[2] < 500
+
+
+def test_a_single_pixel_is_one_tile():
+    assert chosen((1, 1), 1 << 30) == [48, 48]
