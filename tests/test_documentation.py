@@ -79,6 +79,8 @@ def run_command(line: str) -> None:
         # `demo` keeps its budget: what it would do is replaced (see `quick_trainings`).
         code = cli.run(arguments if arguments[0] == "demo" else quickened(arguments))
         assert code == (int(wanted[1]) if wanted else 0), line
+    elif found := re.match(r"torchrun .* -m (segue .*)", line):
+        run_command(found[1])  # what each process is told; tests/cli/test_processes.py starts several
     elif line.startswith("make "):
         targets = [word for word in shlex.split(line, comments=True)[1:] if "=" not in word]
         subprocess.run(["make", "-n", "-C", str(ROOT), *targets], check=True, capture_output=True)

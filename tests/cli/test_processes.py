@@ -43,7 +43,7 @@ validations = 3
 save_every = 0.02
 """
 """A small network that saves its state several times a second."""
-STEPS = 16
+STEPS = 12
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 SEGUE = ["-m", "segue"]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *SEGUE]
@@ -133,10 +133,10 @@ def test_two_processes_give_what_one_gives_and_go_on_after_one_was_killed(data, 
     assert code == 0, err
     assert json.loads(out)["steps"] == STEPS  # one answer, of the first process
     assert err.count("held out to judge with") == 1
-    one, two = weights_of(tmp_path / "one.segue"), weights_of(model)
+    one, two = (weights_of(tmp_path / f"{name}.training" / "last.segue") for name in ("one", "two"))
     assert one.keys() == two.keys()
     for name, tensor in one.items():
-        np.testing.assert_allclose(two[name], tensor, rtol=1e-3, atol=1e-3, err_msg=name)
+        np.testing.assert_allclose(two[name], tensor, rtol=2e-3, atol=2e-3, err_msg=name)
     assert sorted(path.name for path in state.parent.iterdir()) == ["history.jsonl", "last.segue", "plan.toml"]
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from segue.errors import DatasetError
@@ -41,8 +43,9 @@ def test_a_process_with_other_files_is_refused_by_what_differs():
 
 
 def test_a_process_alone_keeps_its_observer_and_its_model():
-    observer, model = Observer(), object()
+    observer = Observer()
     assert stopping_together(observer, World()) is observer
+    model: Any = object()
     assert model_of_first(lambda: model, World()) is model
 
 

@@ -42,7 +42,7 @@ def problem(kind, world):
     with torch.random.fork_rng(devices=[]):
         network = UNet(config)
     initialize(network, generator=torch.Generator().manual_seed(0))
-    network.to(memory_format=memory_format(axes))
+    network.to(memory_format=memory_format(axes))  # type: ignore[call-overload]
     see_whole_batch(network, world, batch=batch)
     rng = np.random.default_rng(1)
     shape = (24,) * axes
@@ -74,7 +74,7 @@ def trained(kind, world, *, state_path=None, observer=None, steps=None):
         pace=StepPace(STEPS[kind]) if steps is None else StepPace(steps),
         config=TrainConfig(validations=2),
         loss=LOSS,
-        validate=lambda network: world.from_first(lambda: {"score": float(network.head.weight.detach().sum())}),
+        validate=lambda network: world.from_first(lambda: {"score": float(next(network.parameters()).detach().sum())}),
         state_path=state_path,
         observer=observer,
         world=world,

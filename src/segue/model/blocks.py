@@ -93,7 +93,7 @@ def rise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     matrix = weight.movedim(1, -1).flatten(1)  # (C, factor * D)
     blocks = functional.linear(x.movedim(1, -1), matrix.T, bias.repeat(prod(factor)))
     blocks = blocks.unflatten(-1, (*factor, len(bias)))  # (B, *pixels, *factor, D)
-    interleaved = [axis for pair in zip(range(1, axes + 1), range(axes + 1, 2 * axes + 1), strict=True) for axis in pair]
+    interleaved = [part for axis in range(1, axes + 1) for part in (axis, axis + axes)]
     sizes = [length * step for length, step in zip(x.shape[2:], factor, strict=True)]
     return blocks.permute(0, *interleaved, -1).reshape(len(x), *sizes, len(bias)).movedim(-1, 1)
 

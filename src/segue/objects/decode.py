@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.errors import UsageError
-from segue.objects.flood import LEVELS, flood, heights
+from segue.objects.flood import LEVELS, flood_heights, heights
 from segue.objects.hills import hilltops, owners, peaks, saddles
 from segue.objects.numbers import renumber, runs
 
@@ -177,11 +177,11 @@ def _part(inside: NDArray[np.bool_], landscape: NDArray[np.float32], *, dip: flo
     if not contested.any():
         return np.asarray(components, np.int32)
     height[~contested] = 0
-    hills = flood(landscape, np.where(contested, tops, 0), inside=contested)
+    hills = flood_heights(height, tops)
     values, _, _, first = runs(hills)
     places = np.zeros(count + 1, np.int64)
     places[values] = first
-    owner = owners(peaks(hills, height, number=count), places, *saddles(hills, height), dip=dip * LEVELS)
+    owner = owners(peaks(tops, height, number=count), places, *saddles(hills, height), dip=dip * LEVELS)
     return np.where(contested, (owner + number).astype(np.int32)[hills], components)
 
 

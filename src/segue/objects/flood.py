@@ -43,7 +43,12 @@ def flood(landscape: NDArray[np.float32], seeds: NDArray[Any], *, inside: NDArra
     through faces. A seed counts as the highest place wherever it lies. Of several neighbours at once the
     highest gives its seed to a pixel; of equal ones the first along the axes.
     """
-    return _flood(heights(landscape, inside), seeds, None)
+    return flood_heights(heights(landscape, inside), seeds)
+
+
+def flood_heights(height: NDArray[np.uint8], seeds: NDArray[Any]) -> NDArray[np.int32]:
+    """As `flood`, for what `heights` gives."""
+    return _flood(height, seeds, None)
 
 
 def flood_timed(height: NDArray[np.uint8], seeds: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:

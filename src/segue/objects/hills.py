@@ -2,7 +2,7 @@
 
 A hill stands for itself if its top is at least `dip` above the saddle to a higher hill, its dynamics in the words of
 Grimaud (1992); else it is a part of that one. Against a fixed threshold for seeds this finds objects whose tops are low
-and parts objects whose saddle is high (docs/decisions/0013-dips-instead-of-seeds.md has the figures).
+and parts objects whose saddle is high (docs/decisions/0012-dips-instead-of-seeds.md has the figures).
 """
 
 from typing import Any
@@ -54,10 +54,11 @@ def hilltops(
     return new[numbers], int(new.max())
 
 
-def peaks(hills: NDArray[Any], height: NDArray[np.uint8], *, number: int) -> NDArray[np.int64]:
-    """The greatest height of each of the hills 1..`number`, (number + 1,)."""
+def peaks(tops: NDArray[Any], height: NDArray[np.uint8], *, number: int) -> NDArray[np.int64]:
+    """The greatest height of each of the hills 1..`number`, (number + 1,), from their tops (or all of them)."""
     highest = np.zeros(number + 1, np.int64)
-    np.maximum.at(highest, hills.reshape(-1), height.reshape(-1))
+    places = np.flatnonzero(tops)
+    np.maximum.at(highest, tops.reshape(-1)[places], height.reshape(-1)[places])
     return highest
 
 

@@ -25,7 +25,7 @@ from segue.io.scratch import Block, BlockArray, NewArray, Readable
 from segue.objects.blocks import Grid, Pairs, distinct, facing, joined
 from segue.objects.decode import DecodeConfig, reach_of_smoothing, smooth
 from segue.objects.flood import LEVELS, NEVER, flood_timed, heights, settle
-from segue.objects.hills import crossings, highest_crossings, hilltops, owners, saddles, terraces
+from segue.objects.hills import crossings, highest_crossings, hilltops, owners, peaks, saddles, terraces
 from segue.objects.survey import Survey
 
 SIDES = {2: 1024, 3: 128}
@@ -55,13 +55,13 @@ def decode_in_blocks(
     height, times, parts = new_array(shape, np.uint8), new_array(shape, np.uint32), new_array(shape, np.uint32)
     pieces = _find_pieces(_Maps(foreground, distance, config), grid, height=height, parts=parts)
     fates = _decide(pieces, grid, parts, height, dip=int(config.smallest_dip * LEVELS))
-    contested = [_flood_block(grid, block, fates, (height, times, parts, out)) for block in grid.blocks]
+    highest = np.zeros(fates.groups + 1, np.int64)
+    contested = [_flood_block(grid, block, fates, highest, (height, times, parts, out)) for block in grid.blocks]
     _settle_blocks(grid, height, times, out, first=np.flatnonzero(contested).tolist())
     survey = Survey(groups=fates.groups)
     for block in grid.blocks:
         survey.measure(grid, block, out, foreground if config.smallest_confidence > 0 else None)
-    highest, pairs, ways = _climb(grid, out, height, number=fates.groups)
-    owner = owners(highest, survey.first, pairs, ways, dip=config.smallest_dip * LEVELS)
+    owner = owners(highest, survey.first, *_saddles(grid, out, height), dip=config.smallest_dip * LEVELS)
     for block in grid.blocks:
         out[block] = owner[out[block]]
     survey.join(owner)
@@ -173,9 +173,16 @@ def _decide(pieces: _Pieces, grid: Grid, parts: BlockArray, height: BlockArray, 
 
 
 def _flood_block(
-    grid: Grid, block: Block, fates: _Fates, arrays: tuple[BlockArray, BlockArray, BlockArray, BlockArray]
+    grid: Grid,
+    block: Block,
+    fates: _Fates,
+    highest: NDArray[np.int64],
+    arrays: tuple[BlockArray, BlockArray, BlockArray, BlockArray],
 ) -> bool:
-    """Fill one block of `times` and `out`; returns whether it was flooded. `height` becomes 0 where it was not."""
+    """Fill one block of `times` and `out`; returns whether it was flooded. `height` becomes 0 where it was not.
+
+    `highest`, the peaks of all hills, is raised to what is seen in the block.
+    """
     height, times, parts, out = arrays
     wide, inner = grid.around(block, HALOS[len(block)])
     here = parts[wide]
@@ -185,7 +192,9 @@ def _flood_block(
         height[block] = 0
         return False
     level = np.where(contested, height[wide], 0)
-    ids, came = flood_timed(level, fates.hill[here])
+    tops = fates.hill[here]
+    np.maximum(highest, peaks(tops, level, number=fates.groups), out=highest)
+    ids, came = flood_timed(level, tops)
     out[block] = np.where(contested[inner], ids[inner], fates.owner[here[inner]])
     times[block] = came[inner]
     height[block] = level[inner]
@@ -230,18 +239,13 @@ def _settle_block(
     return changed
 
 
-def _climb(
-    grid: Grid, hills: BlockArray, height: BlockArray, *, number: int
-) -> tuple[NDArray[np.int64], Pairs, NDArray[np.int64]]:
-    """The peak of each of the hills 1..`number`, and the saddles between them, in all blocks and across their faces."""
-    highest = np.zeros(number + 1, np.int64)
+def _saddles(grid: Grid, hills: BlockArray, height: BlockArray) -> tuple[Pairs, NDArray[np.int64]]:
+    """As `saddles`, in all blocks and across their faces. Where nothing was flooded there is no height."""
     pairs, ways = [], []
     for block in grid.blocks:
         here, level = hills[block], height[block]
         if level.any():
-            here = np.where(level > 0, here, 0)
-            np.maximum.at(highest, here.reshape(-1), level.reshape(-1))
-            found, way = saddles(here, level)
+            found, way = saddles(np.where(level > 0, here, 0), level)
             pairs.append(found)
             ways.append(way)
     for axis, seam in grid.seams():
@@ -250,4 +254,4 @@ def _climb(
             found, way = crossings(low, high, low_level, high_level)
             pairs.append(found)
             ways.append(way)
-    return highest, *highest_crossings(pairs, ways)
+    return highest_crossings(pairs, ways)
