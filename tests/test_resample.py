@@ -269,4 +269,4 @@ def test_arrays_that_are_read_in_parts_become_exactly_what_they_become_in_memory
     whole = resample_values(values, new)
     for lines in (1, 50, 300):
         monkeypatch.setattr(resample, "_LINES", lines)
-        assert (resample_in_blocks(values, new, new_array=np.zeros) == whole).all()
+        assert np.array_equal(np.asarray(resample_in_blocks(values, new, new_array=np.zeros)), whole)

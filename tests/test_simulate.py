@@ -193,6 +193,7 @@ def test_cells_of_a_second_kind_are_larger_branching_and_brighter():
     config = CellsConfig(diameter=16, second_kind=0.4, shading=0, density=0.3, brightness_spread=0.1)
     image, labels = simulate_cells((320, 320), seed=1, config=config)
     assert labels.classes == ("background", "red", "white")
+    assert labels.object_classes is not None
     assert sorted(labels.object_classes) == list(range(1, labels.ids.max() + 1))
     kinds = labels.classes_of(labels.ids)
     classes = np.array(list(labels.object_classes.values()))
@@ -206,6 +207,7 @@ def test_cells_of_a_second_kind_are_larger_branching_and_brighter():
 def test_one_kind_of_cells_has_no_classes_and_all_of_the_second_kind_have_that():
     assert simulate_cells((40, 40), seed=0)[1].object_classes is None
     labels = simulate_cells((20, 48, 48), seed=0, config=CellsConfig(diameter=12, second_kind=1))[1]
+    assert labels.object_classes is not None
     assert set(labels.object_classes.values()) == {2}
 
 

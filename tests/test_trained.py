@@ -200,7 +200,7 @@ MICROMETRES = {"unit": "micrometer"}
 def test_an_image_with_other_pixels_is_resampled_as_a_whole_and_its_answer_back(shape, size, seen):
     works_at = (2.0, 0.5, 0.5)[-len(shape) :]
     model = model_of(len(shape), auxiliary=("distance",), pixel_size=works_at, **MICROMETRES)
-    image = replace(image_of(shape), space=Space(pixel_size=size, **MICROMETRES))
+    image = replace(image_of(shape), space=Space(pixel_size=size, unit="micrometer"))
     at_work = with_pixel_size(image, model.working)
     assert at_work.shape == seen
     network = predict(model._network, normalize(at_work, Normalization()), classes=3, config=model.prediction())

@@ -310,6 +310,7 @@ def test_each_class_is_scored_as_if_the_other_did_not_exist():
     assert metrics["count_error/red"] == metrics["count_error/white"] == pytest.approx(1 / 2)
     assert metrics["mean_class_average_precision"] == pytest.approx((1 / 2 + 1 / 4) / 2)
     assert metrics["mean_class_f1"] == pytest.approx((2 / 3 + 2 / 5) / 2)
+    assert scores.classes is not None
     for name in ("red", "white"):
         number = CLASSES.index(name)
         sides = [np.where(one.classes_of(one.ids) == number, one.ids, 0) for one in (RED_RED_WHITE_WHITE, predicted)]

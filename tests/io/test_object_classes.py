@@ -219,10 +219,12 @@ def test_the_doctor_names_every_file_that_is_missing_or_wrong(tmp_path):
 
 def test_the_fingerprint_knows_the_pixels_and_objects_of_each_class(tmp_path):
     fingerprint = examine(find_pairs(data_set(tmp_path))).fingerprint
+    assert fingerprint is not None
     assert fingerprint.kind == "objects"
     assert fingerprint.classes == CLASSES
     # a: 6 red, 3 white; b: 5 red, 4 white; of 24 pixels
     assert fingerprint.class_frequencies == pytest.approx((6 / 24, 11 / 24, 7 / 24))
+    assert fingerprint.objects is not None
     assert fingerprint.objects.of_class == (0, 3, 3)
     assert type(fingerprint).from_dict(fingerprint.to_dict()) == fingerprint
 

@@ -131,10 +131,9 @@ def test_a_dip_counts_from_the_tops_in_whatever_blocks_they_are():
     distance = np.full((6, 12), 0.1, np.float32)
     distance[1, 2:5], distance[4, 9] = 0.9, 0.4
     for dip, objects in ((0.0, 2), (0.2, 2), (0.35, 1)):
-        settings = {"smallest_dip": dip}
-        found = in_blocks(foreground, distance, side=3, **settings)
+        found = in_blocks(foreground, distance, side=3, smallest_dip=dip)
         assert found.max() == objects
-        assert (found == decode_objects(foreground, distance, config=DecodeConfig(**settings))).all()
+        assert (found == decode_objects(foreground, distance, config=DecodeConfig(smallest_dip=dip))).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 7), (1, 1), (1, 30), (3, 0, 4), (1, 1, 1)])

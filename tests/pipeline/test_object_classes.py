@@ -30,6 +30,7 @@ def write_two_kinds(root, seeds):
             write_labels(types, labels.classes_of(labels.ids), space=labels.space)
         else:
             types.parent.mkdir(parents=True, exist_ok=True)
+            assert labels.object_classes is not None
             rows = "".join(f"{one},{labels.classes[number]}\n" for one, number in labels.object_classes.items())
             types.with_suffix(".csv").write_text(f"id,class\n{rows}")
     (root / "dataset.toml").write_text(DESCRIPTION)

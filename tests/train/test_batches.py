@@ -28,7 +28,9 @@ def example_of(ids, *, pixels=None, kind="classes", config=None, spacing=None):
     return make_example(pixels, labels, config or TargetConfig(w0=0.0), seed=0, spacing=spacing)
 
 
-def batches_of(examples, *, patch=(8, 8), batch=4, foreground=0.0, margin=None, augment=AS_THEY_ARE, seed=0):
+def batches_of(
+    examples, *, patch=(8, 8), batch=4, foreground=0.0, margin=None, augment=AS_THEY_ARE, seed=0, samples=None
+):
     return PatchBatches(
         examples,
         BatchConfig(patch=patch, batch=batch, foreground=foreground),
@@ -36,6 +38,7 @@ def batches_of(examples, *, patch=(8, 8), batch=4, foreground=0.0, margin=None, 
         seed=seed,
         margin=margin or (0,) * len(patch),
         dtype=torch.float32,
+        samples=samples,
     )
 
 
@@ -213,11 +216,10 @@ def test_without_images_there_is_nothing_to_train_on():
 
 
 def test_the_shares_of_several_processes_are_the_samples_of_the_batch():
-    config = BatchConfig(patch=(8, 8), batch=5)
-    settings = {"augment": AugmentConfig(), "seed": 0, "margin": (0, 0), "dtype": torch.float32}
-    whole = PatchBatches([disc_example()], config, **settings).batch(3)
+    whole = batches_of([disc_example()], batch=5, augment=AugmentConfig()).batch(3)
     for rank in range(2):
-        share = PatchBatches([disc_example()], config, samples=range(rank, 5, 2), **settings).batch(3)
+        samples = range(rank, 5, 2)
+        share = batches_of([disc_example()], batch=5, augment=AugmentConfig(), samples=samples).batch(3)
         for one, all_of_it in zip(parts_of(share), parts_of(whole), strict=True):
             assert torch.equal(one, all_of_it[rank::2])
 

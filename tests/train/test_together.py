@@ -37,9 +37,9 @@ def test_batch_normalisation_of_one_share_is_that_of_torch(axes):
     kind = nn.BatchNorm2d if axes == 2 else nn.BatchNorm3d
     expected, alone = kind(5), kind(5)
     with torch.no_grad():
-        for one in (expected, alone):
-            one.weight.copy_(torch.linspace(0.5, 1.5, 5))
-            one.bias.copy_(torch.linspace(-1, 1, 5))
+        for layer in (expected, alone):
+            layer.weight.copy_(torch.linspace(0.5, 1.5, 5))
+            layer.bias.copy_(torch.linspace(-1, 1, 5))
     shared = SharedBatchNormalization(alone, lambda own: own)
     inputs = [features(axes).requires_grad_() for _ in range(2)]
     outputs = [layer(x) for layer, x in zip((expected, shared), inputs, strict=True)]
@@ -50,8 +50,8 @@ def test_batch_normalisation_of_one_share_is_that_of_torch(axes):
     torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
     for (name, one), (_, other) in zip(shared.named_parameters(), expected.named_parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, msg=name)
-    for (name, one), (_, other) in zip(shared.named_buffers(), expected.named_buffers(), strict=True):
-        torch.testing.assert_close(one, other, msg=name)
+    for (name, buffer), (_, of_torch) in zip(shared.named_buffers(), expected.named_buffers(), strict=True):
+        torch.testing.assert_close(buffer, of_torch, msg=name)
 
 
 def test_the_names_in_the_state_and_the_parameters_stay_the_same():

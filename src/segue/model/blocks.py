@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CONVOLUTION: dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED_CONVOLUTION: dict[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+TRANSPOSED_CONVOLUTION: dict[int, Callable[..., nn.ConvTranspose2d | nn.ConvTranspose3d]] = {
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
 BATCH_NORMALIZATION: dict[int, Callable[..., nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOLING: dict[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
@@ -76,6 +79,7 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, 2C, ...) and the skip (B, C, larger) to (B, C, ...) at the skip's resolution."""
+        assert self.rise.bias is not None
         x = rise(x, self.rise.weight, self.rise.bias)
         x = torch.cat([crop_like(skip, x), x], dim=1)
         return self.block(x)  # type: ignore[no-any-return]
@@ -92,7 +96,7 @@ def rise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     axes = len(factor)
     matrix = weight.movedim(1, -1).flatten(1)  # (C, factor * D)
     blocks = functional.linear(x.movedim(1, -1), matrix.T, bias.repeat(prod(factor)))
-    blocks = blocks.unflatten(-1, (*factor, len(bias)))  # (B, *pixels, *factor, D)
+    blocks = blocks.view(*blocks.shape[:-1], *factor, len(bias))  # (B, *pixels, *factor, D)
     interleaved = [part for axis in range(1, axes + 1) for part in (axis, axis + axes)]
     sizes = [length * step for length, step in zip(x.shape[2:], factor, strict=True)]
     return blocks.permute(0, *interleaved, -1).reshape(len(x), *sizes, len(bias)).movedim(-1, 1)

@@ -35,7 +35,7 @@ def plateaus(
     for low, high in _neighbours(terrace.ndim):
         beaten[low] |= terrace[low] < terrace[high]
         beaten[high] |= terrace[high] < terrace[low]
-    numbers, count = label(terrace[inner], background=0, connectivity=1, return_num=True)
+    numbers, count = label(terrace[inner], background=0, connectivity=1, return_num=True)  # type: ignore[no-untyped-call]
     has_higher = np.zeros(count + 1, bool)
     has_higher[numbers[beaten[inner]]] = True
     return numbers.astype(np.int32), has_higher
@@ -128,10 +128,6 @@ def owners(
 
 def _neighbours(axes: int) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
     """Two places for each axis: all pixels with a next one, and these next ones."""
-    return [
-        tuple(
-            tuple(part if other == axis else slice(None) for other in range(axes))
-            for part in (slice(None, -1), slice(1, None))
-        )
-        for axis in range(axes)
-    ]  # type: ignore[return-value]
+    low, high = slice(None, -1), slice(1, None)
+    leading = [(slice(None),) * axis for axis in range(axes)]
+    return [((*before, low), (*before, high)) for before in leading]
