@@ -556,7 +556,10 @@ INPUTS = [
     Bad("unknown precision", predict_good("--precision fp8"), 2, r'precision is "auto", "fp32" or "bf16", not "fp8"'),
     Bad("unknown output", predict_good("--as cells"), 2, r'an output is "classes", "prob.*" or "objects", not "cells"'),
     Bad(
-        "table of classes", predict_good("--table"), 2, r"a table and outlines are of objects; ask for objects.*classes"
+        "table of classes",
+        predict_good("--table"),
+        2,
+        r"tables, outlines, overlays and .* are of objects; ask for objects instead of classes",
     ),
     Bad("no pixels allowed", predict_good("--max-pixels 0"), 2, r"--max-pixels is at least 1, not 0"),
     Bad("no --out", shell("predict m.segue a.tif"), 2, usage("predict", r"Missing option '--out'\..*")),

@@ -98,6 +98,27 @@ def test_branching_cells_are_less_convex_than_round_ones():
     assert solidity[0] > solidity[1] + 0.05 > solidity[2] + 0.1
 
 
+def test_elongation_makes_cells_so_many_times_as_long_as_wide_and_no_larger():
+    from skimage.measure import regionprops
+
+    measured = {}
+    for elongation in (1.0, 3.0):
+        config = CellsConfig(density=0.15, branching=0.0, touching=0, elongation=elongation)
+        ids = simulate_cells((384, 384), seed=6, config=config)[1].ids
+        regions = [one for one in regionprops(ids) if min(one.bbox[:2]) > 0 and max(one.bbox[2:]) < 384]
+        ratio = np.median([one.axis_major_length / one.axis_minor_length for one in regions])
+        measured[elongation] = (ratio, np.median([one.area for one in regions]))
+    assert 1 <= measured[1.0][0] < 1.5
+    assert 2.3 < measured[3.0][0] < 3.7
+    assert measured[3.0][1] == pytest.approx(measured[1.0][1], rel=0.15)
+
+
+@pytest.mark.parametrize("wrong", [0.5, 0.0, 11.0, float("nan")])
+def test_an_elongation_that_cannot_be_is_refused(wrong):
+    with pytest.raises(UsageError, match=f"elongation is {wrong}"):
+        CellsConfig(elongation=wrong)
+
+
 def test_membranes_are_dark_and_cells_are_closed_by_them():
     image, labels = simulate_membranes((256, 256), seed=0)
     assert labels.classes == ("membrane", "cell")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segue.errors import UsageError
-from segue.model.blocks import ConvBlock, DecoderBlock, EncoderBlock, crop_like
+from segue.model.blocks import TRANSPOSED_CONVOLUTION, ConvBlock, DecoderBlock, EncoderBlock, crop_like, rise
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, UNetConfig, initialize, isotropic_config, paper_config
 
@@ -83,6 +83,18 @@ def test_a_valid_conv_block_loses_four_pixels_along_each_axis():
 def test_a_decoder_block_doubles_the_size_and_halves_the_channels():
     block = DecoderBlock(8, 4, kernel=(3, 3), factor=(2, 2), same=True, normalize=False)
     assert block(torch.randn(1, 8, 3, 5), torch.randn(1, 4, 12, 10)).shape == (1, 4, 6, 10)
+
+
+@pytest.mark.parametrize("factor", [(2, 2), (3, 1), (1, 2, 2), (2, 3, 2)])
+def test_to_rise_is_a_transposed_convolution_and_so_are_its_gradients(factor):
+    layer = TRANSPOSED_CONVOLUTION[len(factor)](6, 3, factor, stride=factor).double()
+    x = torch.randn(2, 6, *range(5, 5 + len(factor)), dtype=torch.float64, requires_grad=True)
+    weight, bias = layer.parameters()
+    of_torch, ours = layer(x), rise(x, weight, bias)
+    torch.testing.assert_close(ours, of_torch)
+    slope = torch.randn_like(of_torch)
+    inputs = (x, weight, bias)
+    torch.testing.assert_close(torch.autograd.grad(ours, inputs, slope), torch.autograd.grad(of_torch, inputs, slope))
 
 
 def test_the_skip_is_cropped_at_its_centre():

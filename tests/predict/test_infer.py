@@ -5,7 +5,7 @@ import torch
 from segue.errors import TileError, UsageError
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize, isotropic_config
-from segue.predict.infer import PredictConfig, predict
+from segue.predict.infer import Pixels, PredictConfig, predict
 
 
 def network(axes: int, padding: str, depth: int, *, seed: int = 0) -> UNet:
@@ -29,7 +29,7 @@ def image(*shape: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(1, *shape)).astype(np.float32)
 
 
-def answer(net: UNet, pixels: np.ndarray, **settings) -> np.ndarray:
+def answer(net: UNet, pixels: Pixels, **settings) -> np.ndarray:
     return predict(net, pixels, classes=2, config=PredictConfig(**({"precision": "fp32"} | settings)))
 
 

@@ -24,8 +24,8 @@ from segue.predict.tiles import Tile, mirrored, plan_tiles
 Precision = Literal["auto", "fp32", "bf16"]
 Progress = Callable[[int, int], None]
 
-DEFAULT_MEMORY = 1 << 30
-"""Bytes that the features of one tile may take when the user does not say."""
+DEFAULT_MEMORY = 1 << 29
+"""Bytes that the features of one tile may take when the user does not say. Twice as much saves 3 % of the work."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,10 +152,11 @@ def plan_levels(geometries: Sequence[AxisGeometry], *, lengths: Sequence[int], k
 
 
 def pieces(box: Box, *, side: int, multiple: Sequence[int]) -> list[Box]:
-    """Cut a box into pieces of about `side` along every axis, whose corners lie multiples of `multiple` apart."""
+    """Cut a box into even pieces of about `side` along every axis, whose corners lie multiples of `multiple` apart."""
     axes = []
     for (low, high), grid in zip(box, multiple, strict=True):
-        step = _round_up(side, grid)
+        number = max(1, round((high - low) / side))
+        step = _round_up(-(-(high - low) // number), grid)
         axes.append([(start, min(high, start + step)) for start in range(low, high, step)])
     return list(product(*axes))
 

@@ -42,6 +42,8 @@ class CellsConfig:
     """Part of the cells that are set down beside another one instead of on free ground, 0..1."""
     branching: float = 0.15
     """Shape: 0 ellipses, about 0.4 lobed, 1 branching with long arms."""
+    elongation: float = 1.0
+    """Length of a mean cell's body in its widths, 1 or more: 1 roundish, 3 like rods. The area stays the same."""
     brightness_spread: float = 0.35
     """Standard deviation of the logarithm of the brightness from cell to cell."""
     texture: float = 0.25
@@ -70,6 +72,8 @@ class CellsConfig:
         check_fractions(second_kind=self.second_kind, second_branching=self.second_branching)
         check_positive(diameter=self.diameter, photons=self.photons)
         check_positive(second_diameter=self.second_diameter, second_brightness=self.second_brightness)
+        if not 1 <= self.elongation <= 10:
+            raise UsageError(f"elongation is {self.elongation}; give 1 (roundish) to 10 times as long as wide")
         if not 0 <= self.blur[0] <= self.blur[1]:
             raise UsageError(
                 f"blur is {self.blur}; give the least and the greatest sigma in pixels, such as (0.7, 1.6)"
@@ -110,9 +114,12 @@ def _draw_ids(
     bend = [strength * smooth_field(shape, scale=0.5 * config.diameter, generator=generator) for _ in shape]
     for number, (radius, centre, second) in enumerate(zip(radii, centres, kinds, strict=True), start=1):
         branching = config.second_branching if second else config.branching
-        segments = draw_skeleton(radius, axes=len(shape), branching=branching, generator=generator)
+        segments = draw_skeleton(
+            radius, axes=len(shape), branching=branching, generator=generator, elongation=config.elongation
+        )
         reach = max(float(np.abs(s.stop).max() + REACH * s.stop_width) for s in segments)
-        reach = max(reach, REACH * max(s.start_width for s in segments)) + 0.2 * config.diameter
+        longer = config.elongation ** (1 - 1 / len(shape))
+        reach = max(reach, REACH * longer * max(s.start_width for s in segments)) + 0.2 * config.diameter
         box = tuple(
             slice(max(int(c - reach), 0), max(min(int(c + reach) + 2, length), 0))
             for c, length in zip(centre, shape, strict=True)

@@ -26,9 +26,15 @@ class Segment:
     """(axes, axes) matrix that turns and scales offsets before distances are measured."""
 
 
-def draw_skeleton(radius: float, *, axes: int, branching: float, generator: Generator) -> list[Segment]:
-    """The body, an ellipse or ellipsoid, and with `branching` its arms, each of two pieces with an elbow."""
+def draw_skeleton(
+    radius: float, *, axes: int, branching: float, generator: Generator, elongation: float = 1.0
+) -> list[Segment]:
+    """The body, an ellipse or ellipsoid, and with `branching` its arms, each of two pieces with an elbow.
+
+    The body is `elongation` times as long as wide, of the area or volume of a round one, and a little irregular.
+    """
     stretch = np.exp(generator.normal(0, 0.18, size=axes))
+    stretch[0] /= elongation
     stretch /= np.prod(stretch) ** (1 / axes)
     turn = random_rotation(axes, generator=generator)
     body = radius * (1 - 0.3 * branching)
