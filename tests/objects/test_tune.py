@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -46,9 +48,15 @@ def test_a_perfect_start_stays():
     assert tune_decoding([example(0)], start=start, evaluations=10) == start
 
 
-def test_one_evaluation_or_no_true_object_gives_the_start_back():
+def test_one_decoding_tells_how_to_remove_and_nothing_else():
     start = DecodeConfig(smallest_dip=0.33)
-    assert tune_decoding([example(0)], start=start, evaluations=1) == start
+    best = tune_decoding([example(0)], start=start, evaluations=1)
+    assert best == replace(start, smallest_object=best.smallest_object, smallest_confidence=best.smallest_confidence)
+    assert decoding_score([example(0)], best) > decoding_score([example(0)], start)  # the specks are gone
+
+
+def test_no_true_object_gives_the_start_back():
+    start = DecodeConfig(smallest_dip=0.33)
     foreground, distance, truth = example(0)
     assert tune_decoding([(foreground, distance, truth * 0)], start=start) == start
     assert tune_decoding([], start=start) == start

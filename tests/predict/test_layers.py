@@ -6,7 +6,7 @@ from torch import nn
 from segue.model.blocks import ConvBlock
 from segue.model.unet import memory_format
 from segue.predict import layers
-from segue.predict.layers import Block, Convolution, Features, Rise
+from segue.predict.layers import Block, Convolution, Features, Rise, parameters
 from segue.predict.levels import Block as Place
 from segue.predict.levels import BlockAxis
 
@@ -31,13 +31,13 @@ def engine(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("engine")
-@pytest.mark.parametrize("padding", [(0, 0), (1, 1), (1, 0)])
-def test_a_convolution_is_that_of_torch(padding):
-    layer = nn.Conv2d(5, 7, 3)
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 3), (1, 1)])
+def test_a_convolution_is_that_of_torch(kernel):
+    layer = nn.Conv2d(5, 7, kernel)
     x = features(1, 5, 20, 31)
-    expected = F.conv2d(x, layer.weight, layer.bias, padding=padding)
-    assert worst(Convolution(layer, relu=False, dtype=FP32)(x, padding=padding), expected) < 1e-5
-    assert worst(Convolution(layer, relu=True, dtype=FP32)(x, padding=padding), expected.relu()) < 1e-5
+    expected = F.conv2d(x, layer.weight, layer.bias, padding=[length // 2 for length in kernel])
+    assert worst(Convolution(*parameters(layer), relu=False, dtype=FP32)(x), expected) < 1e-5
+    assert worst(Convolution(*parameters(layer), relu=True, dtype=FP32)(x), expected.relu()) < 1e-5
 
 
 @pytest.mark.usefixtures("engine")
@@ -46,7 +46,7 @@ def test_a_convolution_takes_a_part_of_larger_features_too(dtype):
     layer = nn.Conv3d(4, 6, 3)
     x = features(1, 4, 12, 10, 14)[:, :, 2:9, 1:8, 3:13]
     expected = F.conv3d(x, layer.weight, layer.bias, padding=1)
-    answer = Convolution(layer, relu=False, dtype=dtype)(x.to(dtype), padding=(1, 1, 1))
+    answer = Convolution(*parameters(layer), relu=False, dtype=dtype)(x.to(dtype))
     assert answer.dtype == dtype
     assert worst(answer.float(), expected) < (1e-5 if dtype == FP32 else 0.02)
 

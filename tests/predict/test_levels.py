@@ -37,7 +37,11 @@ def test_the_source_of_a_part_is_what_two_convolutions_see(length, kernel, valid
     low = min(low, block.output_length - 1)
     high = data.draw(st.integers(low + 1, block.output_length))
     seen = reached(block, (low, high))
-    assert block.source((low, high)) == (min(seen), max(seen) + 1)
+    source = block.source((low, high))
+    assert source == (min(seen), max(seen) + 1)
+    around = block.seen(source)
+    assert around[1] - around[0] == source[1] - source[0]
+    assert around[0] <= low < high <= around[1]
 
 
 @given(shape=FACTORS_AND_KERNELS, valid=st.booleans(), extra=st.integers(0, 80), data=st.data())

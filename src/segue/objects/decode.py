@@ -68,6 +68,40 @@ def decode_objects(
     Ronneberger et al. (2015) teach the network a valley of background between touching cells. Raises UsageError if
     the maps differ in shape or hold NaN.
     """
+    found = find_objects(foreground, distance, config=config)
+    kept = found.kept(config)
+    new = np.cumsum(kept, dtype=np.uint32) * kept
+    return found.ids if kept[1:].all() else new[found.ids]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Objects, before those that are too small or too doubtful are removed."""
+
+    ids: NDArray[np.uint32]
+    """1..n in the order of their first pixels, 0 for background."""
+    sizes: NDArray[np.int64]
+    """(n + 1,) pixels of each id, filled holes included."""
+    own_sizes: NDArray[np.int64]
+    """(n + 1,) pixels without filled holes."""
+    sureties: NDArray[np.int64]
+    """(n + 1,) sums of `surety` over these."""
+
+    def kept(self, config: DecodeConfig) -> NDArray[np.bool_]:
+        """(n + 1,) which objects are large and sure enough; never the background."""
+        kept = self.sizes >= config.smallest_object
+        kept &= ~is_doubtful(self.sureties, self.own_sizes, below=config.smallest_confidence)
+        kept[0] = False
+        return kept
+
+
+def find_objects(
+    foreground: NDArray[np.float32], distance: NDArray[np.float32] | None = None, *, config: DecodeConfig
+) -> Found:
+    """What `decode_objects` finds before it removes anything; `smallest_object` and `smallest_confidence` do not count.
+
+    Raises UsageError as `decode_objects` does.
+    """
     if distance is not None and distance.shape != foreground.shape:
         raise UsageError(f"the foreground has the shape {foreground.shape} and the distance {distance.shape}")
     for name, map_ in (("foreground", foreground), ("distance", distance)):
@@ -77,12 +111,12 @@ def decode_objects(
     presence = landscape if distance is None else smooth(foreground, config.smoothing)
     inside = presence > config.foreground_threshold
     objects = _part(inside, landscape, dip=config.smallest_dip)
-    doubtful = _doubtful(objects, foreground, below=config.smallest_confidence)
-    if config.fill_holes:
-        objects = fill_holes(objects)
-    if doubtful.any():
-        objects[doubtful[objects]] = 0
-    return renumber(objects, smallest=config.smallest_object)
+    ids = renumber(fill_holes(objects) if config.fill_holes else objects)
+    number = int(ids.max(initial=0))
+    new = np.where(objects > 0, ids, 0).reshape(-1)  # the new number of every pixel that is not of a filled hole
+    own_sizes = np.bincount(new, minlength=number + 1)
+    sums = np.bincount(new, weights=surety(foreground).reshape(-1), minlength=number + 1)
+    return Found(ids, np.bincount(ids.reshape(-1), minlength=number + 1), own_sizes, sums.astype(np.int64))
 
 
 def fill_holes(objects: NDArray[Any]) -> NDArray[Any]:
@@ -148,17 +182,6 @@ def surety(foreground: NDArray[np.float32]) -> NDArray[np.uint8]:
 def is_doubtful(sureties: NDArray[Any], sizes: NDArray[Any], *, below: float) -> NDArray[np.bool_]:
     """Whether objects of so many pixels with such sums of `surety` have a mean probability `below` what is asked."""
     return np.asarray(sureties < below * 255 * sizes)
-
-
-def _doubtful(objects: NDArray[np.int32], foreground: NDArray[np.float32], *, below: float) -> NDArray[np.bool_]:
-    """(n + 1,) which of the ids 0..n are of objects that the network is not sure of; never 0."""
-    if below == 0 or objects.size == 0:
-        return np.zeros(1, bool)
-    ids = objects.reshape(-1)
-    sums = np.bincount(ids, weights=surety(foreground).reshape(-1))
-    doubtful = is_doubtful(sums, np.bincount(ids), below=below)
-    doubtful[0] = False
-    return doubtful
 
 
 def _part(inside: NDArray[np.bool_], landscape: NDArray[np.float32], *, dip: float) -> NDArray[np.int32]:

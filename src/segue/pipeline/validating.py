@@ -28,7 +28,7 @@ PIXELS_A_SECOND = 6_000
 """With a time budget they look at no more than so many for each of its seconds."""
 MIRROR_VIEWS = 8
 """A prediction with mirror images costs about so many without."""
-PIXELS_FOR_TUNING = 1 << 20
+PIXELS_FOR_TUNING = 1 << 22
 """The object decoding is tuned on no more pixels than this."""
 SCORE_NAMES = {"classes": "dice", "objects": "average_precision_50_95"}
 """The score that decides which weights are best."""

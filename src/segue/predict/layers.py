@@ -4,7 +4,6 @@ Features are (1, C, [Z,] Y, X) with the channels last in memory. On processors w
 for its convolutions, and ReLU is a part of them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -17,7 +16,7 @@ from segue.model.unet import memory_format
 from segue.predict import levels
 from segue.predict.levels import Box
 
-USUAL_LENGTH = 52
+USUAL_LENGTH = 68
 """Length of the pieces that the layout of the weights is chosen for. Others are computed with it too."""
 
 
@@ -36,12 +35,16 @@ class Features:
 
 
 class Convolution:
-    """A convolution, and the ReLU after it if there is one."""
+    """A padded convolution, and the ReLU after it if there is one.
 
-    def __init__(self, layer: nn.Module, *, relu: bool, dtype: torch.dtype) -> None:
-        weight, bias = _parameters(layer)
+    Always padded, in unpadded networks too, whose output then is a part of it. With zeros or without them oneDNN may
+    sum in another order, and in bf16 that shows; a pixel must not depend on where the image was cut.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, *, relu: bool, dtype: torch.dtype) -> None:
         self.channels = len(bias)
         self._axes = weight.ndim - 2
+        self._padding = [length // 2 for length in weight.shape[2:]]
         self._relu = relu
         self._weight = weight.to(dtype, memory_format=memory_format(self._axes))
         self._bias = bias.to(dtype)
@@ -50,20 +53,19 @@ class Convolution:
         if self._onednn:
             usual = [1, weight.shape[1], *[USUAL_LENGTH] * self._axes]
             self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self._weight, [0] * self._axes, self._ones, self._ones, 1, usual
+                self._weight, self._padding, self._ones, self._ones, 1, usual
             )
 
-    def __call__(self, x: Tensor, *, padding: Sequence[int] | None = None) -> Tensor:
-        """The features of `x` with `padding` zeros at both ends of each spatial axis; without a word there are none."""
-        zeros = list(padding or [0] * self._axes)
+    def __call__(self, x: Tensor) -> Tensor:
+        """Features as large as `x`, as if zeros lay around it."""
         x = x.contiguous(memory_format=memory_format(self._axes))
         if self._onednn:
             after = "relu" if self._relu else "none"
             y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self._weight, self._bias, zeros, self._ones, self._ones, 1, after, [], ""
+                x, self._weight, self._bias, self._padding, self._ones, self._ones, 1, after, [], ""
             )
             return y
-        y = (F.conv2d if self._axes == 2 else F.conv3d)(x, self._weight, self._bias, padding=zeros)
+        y = (F.conv2d if self._axes == 2 else F.conv3d)(x, self._weight, self._bias, padding=self._padding)
         return y.relu_() if self._relu else y
 
 
@@ -72,48 +74,42 @@ class Block:
 
     def __init__(self, block: nn.Module, *, dtype: torch.dtype) -> None:
         convolutions = [layer for layer in block.children() if isinstance(layer, nn.Conv2d | nn.Conv3d)]
-        self._layers = [Convolution(layer, relu=True, dtype=dtype) for layer in convolutions]
+        self._layers = [Convolution(*parameters(layer), relu=True, dtype=dtype) for layer in convolutions]
         self.channels = self._layers[-1].channels
 
     def part(self, x: Features, box: Box, place: levels.Block) -> Tensor:
         """The part `box` of the block's output from its input `x`; `place` says where they lie."""
         source = place.source(box)
-        # Along an axis where the input ends too early, zeros follow. They are added at both its ends, because
-        # convolutions know no other way; what they spoil at the other end is not kept.
-        ends = [
-            high - low < stop - start + 2 * axis.reach
-            for (low, high), (start, stop), axis in zip(source, box, place.axes, strict=True)
-        ]
-        padding = [axis.reach // 2 if end else 0 for axis, end in zip(place.axes, ends, strict=True)]
         y = x.part(source)
         for layer in self._layers:
-            y = layer(y, padding=padding)
-        known = tuple(seen if end else asked for seen, asked, end in zip(source, box, ends, strict=True))
-        return Features(y, known).part(box)
+            y = layer(y)
+        return Features(y, place.seen(source)).part(box)  # around it the zeros have spoilt the features
 
 
 class Rise:
-    """A transposed convolution whose stride is its kernel: a matrix product, its results laid out side by side."""
+    """A transposed convolution whose stride is its kernel: one convolution for each place in a window, all in one.
+
+    A convolution of length 1, because it sums in the same order for every size, which a matrix product does not.
+    """
 
     def __init__(self, layer: nn.Module, *, dtype: torch.dtype) -> None:
-        weight, bias = _parameters(layer)
+        weight, bias = parameters(layer)
         self.channels = len(bias)
         self.factor = tuple(weight.shape[2:])
         places = weight.movedim((0, 1), (-1, -2)).flatten(end_dim=-2)  # (places in a window and channels, C)
-        self._weight = places.to(dtype).contiguous()
-        self._bias = bias.to(dtype).repeat(prod(self.factor))
+        weight = places[(..., *[None] * len(self.factor))]
+        self._places = Convolution(weight, bias.repeat(prod(self.factor)), relu=False, dtype=dtype)
 
     def into(self, target: Tensor, x: Tensor) -> None:
         """Write the risen features of `x` (1, C, ...) into `target` (1, channels, each axis times its factor)."""
-        rows = x.movedim(1, -1)[0]  # ([Z,] Y, X, C)
-        windows = F.linear(rows.reshape(-1, rows.shape[-1]), self._weight, self._bias)
-        windows = windows.view(1, *rows.shape[:-1], prod(self.factor), self.channels)
-        for number, place in enumerate(product(*(range(f) for f in self.factor))):
+        values = torch.split(self._places(x), self.channels, dim=1)
+        for value, place in zip(values, product(*(range(f) for f in self.factor)), strict=True):
             there = tuple(slice(start, None, step) for start, step in zip(place, self.factor, strict=True))
-            target[(slice(None), slice(None), *there)].copy_(windows[..., number, :].movedim(-1, 1))
+            target[(slice(None), slice(None), *there)].copy_(value)
 
 
-def _parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
+def parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """The weight and the bias of a layer."""
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor)
     assert isinstance(bias, Tensor)

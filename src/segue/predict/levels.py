@@ -48,6 +48,11 @@ class BlockAxis:
             return part[0], part[1] + 2 * self.reach
         return max(0, part[0] - self.reach), min(self.length, part[1] + self.reach)
 
+    def seen(self, source: Range) -> Range:
+        """Where in the output that lies which is as large as the part `source` of the input, around the same pixels."""
+        shift = self.reach if self.valid else 0
+        return source[0] - shift, source[1] - shift
+
 
 @dataclass(frozen=True, kw_only=True)
 class LevelAxis:
@@ -111,6 +116,10 @@ class Block:
     def source(self, box: Box) -> Box:
         """The part of the input that the part `box` of the output depends on."""
         return tuple(axis.source(part) for axis, part in zip(self.axes, box, strict=True))
+
+    def seen(self, source: Box) -> Box:
+        """Where in the output that lies which is as large as the part `source` of the input, around the same pixels."""
+        return tuple(axis.seen(part) for axis, part in zip(self.axes, source, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from segue.model.folding import folded
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, memory_format
 from segue.predict.crew import Crew
-from segue.predict.layers import Block, Convolution, Features, Rise
+from segue.predict.layers import Block, Convolution, Features, Rise, parameters
 from segue.predict.levels import Box, Level, grown, overlap, pieces, plan_levels, shifted, shrunk
 
 PIECE_BYTES = 4 << 20
@@ -37,7 +37,7 @@ class QuickUNet:
         self.bottom = Block(plain.bottom, dtype=dtype)
         self.rises = [Rise(decoder.rise, dtype=dtype) for decoder in plain.decoders]  # type: ignore[arg-type]
         self.decoders = [Block(decoder.block, dtype=dtype) for decoder in plain.decoders]  # type: ignore[arg-type]
-        self.head = Convolution(plain.head, relu=False, dtype=dtype)
+        self.head = Convolution(*parameters(plain.head), relu=False, dtype=dtype)
 
 
 class Runner:
