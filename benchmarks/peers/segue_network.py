@@ -1,6 +1,7 @@
 """Segue's own step and its own prediction, called as its trainings and its users call them."""
 
 import json
+import os
 import sys
 import tempfile
 from importlib.metadata import version
@@ -29,6 +30,9 @@ from segue.train.memory import keep_freed_memory
 from segue.train.schedule import StepPace
 from segue.train.settings import BatchConfig, TrainConfig
 from segue.trained import Model
+
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does; read at the first tensor
 
 
 def config_of(spec: dict) -> UNetConfig:
