@@ -31,7 +31,6 @@ from segue.train.schedule import StepPace
 from segue.train.settings import BatchConfig, TrainConfig
 from segue.trained import Model
 
-
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does; read at the first tensor
 
 
