@@ -196,3 +196,12 @@ def test_an_image_may_be_read_box_by_box(axes, padding):
     assert (answer(net, Kept(), tile=tile) == answer(net, pixels, tile=tile)).all()
     assert len(asked) > 1
     assert max(asked) <= tile**axes
+
+
+@pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="other processors may sum in another order")
+@pytest.mark.parametrize("axes", [2, 3])
+def test_on_matrix_units_the_tile_does_not_matter_in_bf16_either(axes):
+    net = network(axes, "same", 2 if axes == 2 else 1)
+    pixels = image(*(90,) * 2 if axes == 2 else (24, 30, 30))
+    whole = answer(net, pixels, tile=100_000, precision="bf16")
+    assert np.abs(answer(net, pixels, tile=52, precision="bf16") - whole).max() <= 1e-5

@@ -19,9 +19,9 @@ from segue.predict.crew import Crew
 from segue.predict.layers import Block, Convolution, Features, Rise, parameters
 from segue.predict.levels import Box, Level, grown, overlap, pieces, plan_levels, shifted, shrunk
 
-PIECE_BYTES = 4 << 20
+PIECE_BYTES = 8 << 20
 """Bytes of the input of a decoder's block, its widest features, in one piece: about what a cache holds."""
-PIECE_SIDES = {2: (64, 256), 3: (48, 64)}
+PIECE_SIDES = {2: (96, 256), 3: (48, 64)}
 """No piece is shorter or longer, for each number of spatial axes: around small ones too much is computed twice."""
 
 
