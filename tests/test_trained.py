@@ -249,3 +249,13 @@ def test_sizes_of_the_decoding_are_those_of_the_pixels_that_the_network_works_at
     assert answer.magnification == 2
     assert objects_of(answer, DecodeConfig(smallest_object=4)).max() == 1  # 16 pixels are 4 of the network's
     assert objects_of(answer, DecodeConfig(smallest_object=5)).max() == 0
+
+
+def test_large_maps_are_decoded_in_blocks_to_the_same_objects(monkeypatch):
+    rng = np.random.default_rng(0)
+    foreground, distance = rng.random((2, 60, 70)).astype(np.float32)
+    answer = Answer(np.stack([1 - foreground, foreground]), distance, Space())
+    whole = objects_of(answer, DecodeConfig(smoothing=1))
+    monkeypatch.setattr("segue.trained.DECODED_AT_ONCE", 1000)
+    assert whole.max() > 10
+    assert (objects_of(answer, DecodeConfig(smoothing=1)) == whole).all()

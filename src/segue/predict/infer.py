@@ -126,11 +126,12 @@ def has_matrix_units() -> bool:
     """Whether this processor multiplies bf16 matrices much faster than fp32 ones, as AMX does by a factor of about 8.
 
     Measured, in some milliseconds: flags tell what a processor has, not what the libraries were allowed to use. The
-    best of a few runs, because whatever else the machine does can only make one slower.
+    best of a few runs, because whatever else the machine does can only make one slower; and on one thread, because
+    several make small products wait for each other, which hides what the units do.
     """
 
     def best_seconds(dtype: torch.dtype) -> float:
-        matrix = torch.ones(768, 768, dtype=dtype)
+        matrix = torch.ones(512, 512, dtype=dtype)
         seconds = []
         for _ in range(6):
             started = time.perf_counter()
@@ -138,7 +139,12 @@ def has_matrix_units() -> bool:
             seconds.append(time.perf_counter() - started)
         return min(seconds)
 
-    return best_seconds(torch.bfloat16) * 2 < best_seconds(torch.float32)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return best_seconds(torch.bfloat16) * 2 < best_seconds(torch.float32)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def autocast_dtype(precision: Precision, device: torch.device | None = None) -> torch.dtype:
