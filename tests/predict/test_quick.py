@@ -66,7 +66,7 @@ def test_piece_by_piece_the_answer_is_that_of_the_network(name, side):
     runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one, side=side)
     with torch.inference_mode():
         expected = network(pixels)
-        assert worst(runner.answer(pixels, kept=whole(expected)), expected) < 1e-5
+        assert worst(runner.logits(pixels, kept=whole(expected)), expected) < 1e-5
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -84,7 +84,7 @@ def test_what_is_kept_is_the_part_of_the_whole(name):
         ):
             inside: Sequence[slice] = [slice(*part) for part in kept]
             part = expected[(slice(None), slice(None), *inside)]
-            answer = runner.answer(pixels, kept=kept)
+            answer = runner.logits(pixels, kept=kept)
             assert answer.shape == part.shape
             assert float((answer - part).abs().max() / expected.abs().max()) < 1e-5
 
@@ -96,7 +96,7 @@ def test_memory_that_was_used_before_changes_nothing():
         for size in (40, 100, 40, 64):
             pixels = image(network.config, size)
             expected = network(pixels)
-            assert worst(runner.answer(pixels, kept=whole(expected)), expected) < 1e-5
+            assert worst(runner.logits(pixels, kept=whole(expected)), expected) < 1e-5
 
 
 def test_the_threads_of_a_crew_give_the_same_answer_and_torch_its_threads_back():
@@ -108,9 +108,9 @@ def test_the_threads_of_a_crew_give_the_same_answer_and_torch_its_threads_back()
         runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one, side=16)
         with torch.inference_mode():
             expected = network(pixels)
-            alone = runner.answer(pixels, kept=whole(expected))
+            alone = runner.logits(pixels, kept=whole(expected))
             with crew(CPU) as two:
-                together = Runner(runner.network, crew=two, side=16).answer(pixels, kept=whole(expected))
+                together = Runner(runner.network, crew=two, side=16).logits(pixels, kept=whole(expected))
                 assert torch.equal(together, alone)
         assert torch.get_num_threads() == 2
     finally:
@@ -123,7 +123,7 @@ def test_bf16_differs_by_its_own_precision_only():
     runner = Runner(QuickUNet(network, dtype=torch.bfloat16), crew=one_by_one)
     with torch.inference_mode():
         expected = network(pixels)
-        answer = runner.answer(pixels, kept=whole(expected))
+        answer = runner.logits(pixels, kept=whole(expected))
     assert answer.dtype == torch.float32
     assert 0 < worst(answer, expected) < 0.03
 
@@ -133,7 +133,7 @@ def test_preparing_leaves_the_network_as_it_was():
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one)
     with torch.inference_mode():
-        runner.answer(image(network.config, 32), kept=((0, 8), (0, 8)))
+        runner.logits(image(network.config, 32), kept=((0, 8), (0, 8)))
     assert network.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
@@ -142,7 +142,7 @@ def test_a_size_that_the_network_cannot_take_is_refused():
     network = trained(CONFIGS["2D"])
     runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one)
     with pytest.raises(TileError, match="cannot take 33 px"):
-        runner.answer(torch.zeros(1, 1, 33, 32), kept=((0, 1), (0, 1)))
+        runner.logits(torch.zeros(1, 1, 33, 32), kept=((0, 1), (0, 1)))
 
 
 def test_wide_levels_have_smaller_pieces():

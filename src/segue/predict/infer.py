@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import product
 from typing import Any, Literal, Protocol
 
@@ -96,10 +96,10 @@ def predict(
     quick = network if isinstance(network, QuickUNet) else prepare(network, config)
     tiles = _tiles(quick, shape, config)
     with crew(quick.device) as threads, torch.inference_mode():
-        runner = Runner(quick, crew=threads, finish=partial(_activate, classes=classes))
+        runner = Runner(quick, crew=threads)
         for done, tile in enumerate(tiles):
             written = (slice(None), *(slice(*span.write) for span in tile))
-            answer[written] = _answer(runner, cut(pixels, tile), tile, mirror=config.mirror).numpy()
+            answer[written] = _answer(runner, cut(pixels, tile), tile, classes=classes, mirror=config.mirror).numpy()
             if progress:
                 progress(done + 1, len(tiles))
     return answer
@@ -156,7 +156,7 @@ def autocast_dtype(precision: Precision, device: torch.device | None = None) -> 
     return torch.bfloat16 if wants_bf16 else torch.float32
 
 
-def _answer(runner: Runner, window: NDArray[np.float32], tile: Tile, *, mirror: bool) -> Tensor:
+def _answer(runner: Runner, window: NDArray[np.float32], tile: Tile, *, classes: int, mirror: bool) -> Tensor:
     """The mean answer over the mirror images of one window, (outputs, ...) float32, where the tile is kept."""
     image = torch.from_numpy(window).unsqueeze(0).to(runner.network.device)
     views = list(_mirror_views(runner.network.config)) if mirror else [((), False)]
@@ -164,12 +164,13 @@ def _answer(runner: Runner, window: NDArray[np.float32], tile: Tile, *, mirror: 
     for flips, transpose in views:
         view = image.flip(flips) if flips else image
         view = view.transpose(-1, -2) if transpose else view
-        answer = runner.answer(view, kept=_kept(tile, flips, transpose))
+        logits = runner.logits(view, kept=_kept(tile, flips, transpose))
+        answer = _activate(logits, classes)
         answer = answer.transpose(-1, -2) if transpose else answer
         answer = answer.flip(flips) if flips else answer
         total = answer if total is None else total.add_(answer)
     assert total is not None
-    return total[0].div_(len(views)).cpu()
+    return (total[0] / len(views)).cpu()
 
 
 def _kept(tile: Tile, flips: Sequence[int], transpose: bool) -> Box:
@@ -183,8 +184,7 @@ def _kept(tile: Tile, flips: Sequence[int], transpose: bool) -> Box:
     return tuple(box[:-2] + box[:-3:-1] if transpose else box)
 
 
-def _activate(logits: Tensor, *, classes: int) -> Tensor:
-    """Softmax over the classes, sigmoid of each map besides."""
+def _activate(logits: Tensor, classes: int) -> Tensor:
     return torch.cat([logits[:, :classes].softmax(dim=1), logits[:, classes:].sigmoid()], dim=1)
 
 

@@ -5,7 +5,7 @@ main memory, and each thread works on pieces of its own. Nothing is computed tha
 is that of the network, up to the rounding of the numbers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -23,10 +23,6 @@ PIECE_BYTES = 8 << 20
 """Bytes of the input of a decoder's block, its widest features, in one piece: about what a cache holds."""
 PIECE_SIDES = {2: (96, 256), 3: (48, 64)}
 """No piece is shorter or longer, for each number of spatial axes: around small ones too much is computed twice."""
-
-
-Finish = Callable[[Tensor], Tensor]
-"""What becomes of logits (1, K, ...), pixel by pixel: probabilities."""
 
 
 class QuickUNet:
@@ -47,20 +43,17 @@ class QuickUNet:
 class Runner:
     """Applies a prepared network to one tile after another, and keeps the memory for features from tile to tile."""
 
-    def __init__(
-        self, network: QuickUNet, *, crew: Crew, finish: Finish | None = None, side: int | None = None
-    ) -> None:
-        """Logits are finished piece by piece. Pieces have about the length `side`; None chooses it for each level."""
+    def __init__(self, network: QuickUNet, *, crew: Crew, side: int | None = None) -> None:
+        """Pieces have about the length `side`; None chooses it for each level."""
         self.network = network
         self._crew = crew
-        self._finish = finish or (lambda logits: logits)
         self._side = side
         self._geometries = axis_geometries(network.config)
         self._pool = F.max_pool2d if network.config.spatial_axes == 2 else F.max_pool3d
         self._room: dict[str, Tensor] = {}
 
-    def answer(self, image: Tensor, *, kept: Box) -> Tensor:
-        """Intensities (1, C, [Z,] Y, X) to finished logits (1, K, ...) float32: the part `kept` of the network's output.
+    def logits(self, image: Tensor, *, kept: Box) -> Tensor:
+        """Intensities (1, C, [Z,] Y, X) to logits (1, K, ...) float32: the part `kept` of the network's output.
 
         Raises TileError if the network cannot take an image of that size.
         """
@@ -94,19 +87,19 @@ class Runner:
     def _reach_bottom(self, level: Level, x: Features) -> Features:
         block = self.network.bottom
         is_last = self.network.config.depth == 0
-        y = self._outputs(level.encoded) if is_last else self._features("bottom", block.channels, level.encoded)
+        y = self._logits(level.encoded) if is_last else self._features("bottom", block.channels, level.encoded)
 
         def work(box: Box) -> None:
             values = block.part(x, box, level.encoder)
-            y.part(box).copy_(self._last(values) if is_last else values)
+            y.part(box).copy_(self.network.head(values) if is_last else values)
 
         self._crew(work, self._pieces(level.encoded, block.channels, level.factor))
         return y
 
     def _decode(self, depth: int, level: Level, x: Features, skip: Features) -> Features:
-        """The features of a level on the way up; at the top, the answer."""
+        """The features of a level on the way up; at the top, logits."""
         rise, block = self.network.rises[-1 - depth], self.network.decoders[-1 - depth]
-        y = self._features(_between(depth), block.channels, level.decoded) if depth else self._outputs(level.decoded)
+        y = self._features(_between(depth), block.channels, level.decoded) if depth else self._logits(level.decoded)
 
         def work(box: Box) -> None:
             source = level.decoder.source(box)
@@ -116,14 +109,10 @@ class Runner:
             both.part(source)[:, : rise.channels].copy_(skip.part(shifted(source, level.shift)))
             rise.into(both.values[:, rise.channels :], x.part(below))
             values = block.part(both, box, level.decoder)
-            y.part(box).copy_(values if depth else self._last(values))
+            y.part(box).copy_(values if depth else self.network.head(values))
 
         self._crew(work, self._pieces(level.decoded, block.channels, level.factor))
         return y
-
-    def _last(self, x: Tensor) -> Tensor:
-        """The answer of a piece; its channels lie apart in memory, as in what is made of all pieces."""
-        return self._finish(self.network.head(x).float().contiguous(memory_format=torch.contiguous_format))
 
     def _pieces(self, box: Box, channels: int, factor: Sequence[int]) -> list[Box]:
         if self.network.device.type != "cpu" and self._side is None:
@@ -136,7 +125,7 @@ class Runner:
             size, dtype=self.network.dtype, device=self.network.device, memory_format=memory_format(len(box))
         )
 
-    def _outputs(self, box: Box) -> Features:
+    def _logits(self, box: Box) -> Features:
         size = (1, self.network.config.outputs, *(high - low for low, high in box))
         return Features(torch.empty(size, device=self.network.device), box)
 
