@@ -20,11 +20,14 @@ def folded(network: UNet) -> UNet:
     """
     with torch.device("meta"):
         result = UNet(replace(network.config, normalization="none"))
-    weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    for name, block in network.named_modules():
-        if isinstance(block, ConvBlock):
-            weights = {key: value for key, value in weights.items() if not key.startswith(f"{name}.")}
-            weights |= {f"{name}.{key}": value for key, value in _folded_block(block).items()}
+    blocks = {f"{name}.": block for name, block in network.named_modules() if isinstance(block, ConvBlock)}
+    weights = {
+        name: tensor.detach().clone()
+        for name, tensor in network.state_dict().items()
+        if not name.startswith(tuple(blocks))
+    }
+    for name, block in blocks.items():
+        weights |= {name + key: value for key, value in _folded_block(block).items()}
     result.load_state_dict(weights, assign=True)
     return result.to(memory_format=memory_format(network.config.spatial_axes)).eval()  # type: ignore[call-overload, no-any-return]
 
@@ -43,11 +46,11 @@ def _folded_block(block: ConvBlock) -> dict[str, Tensor]:
 
 
 def _folded_convolution(convolution: nn.Module, following: nn.Module | None) -> tuple[Tensor, Tensor]:
-    weight: Tensor = convolution.weight.detach().double()  # type: ignore[operator]
-    bias = weight.new_zeros(len(weight)) if convolution.bias is None else convolution.bias.detach().double()  # type: ignore[operator]
-    if getattr(following, "running_var", None) is not None:
-        norm = following
-        scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()  # type: ignore[union-attr, operator]
-        weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
-        bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()  # type: ignore[union-attr, operator]
-    return weight.float(), bias.float()
+    weight: Tensor = convolution.weight.detach()  # type: ignore[operator]
+    bias = weight.new_zeros(len(weight)) if convolution.bias is None else convolution.bias.detach()  # type: ignore[operator]
+    if getattr(following, "running_var", None) is None:
+        return weight.clone(), bias.clone()
+    norm = following
+    scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()  # type: ignore[union-attr, operator]
+    bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()  # type: ignore[union-attr, operator]
+    return weight * scale.float().reshape(-1, *[1] * (weight.ndim - 1)), bias.float()

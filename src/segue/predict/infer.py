@@ -25,7 +25,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 Progress = Callable[[int, int], None]
 
 DEFAULT_MEMORY = 1 << 29
-"""Bytes that the features of one tile may take when the user does not say. Twice as much saves 3 % of the work."""
+"""Bytes that the features of one tile may take when the user does not say. Twice as much saved no time that shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
