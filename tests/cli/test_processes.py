@@ -150,3 +150,31 @@ def test_a_mistake_is_told_once_however_many_processes_see_it(data, tmp_path):
 def test_python_dash_m_segue_is_segue():
     process = subprocess.run([sys.executable, "-m", "segue", "--version"], capture_output=True, text=True, check=True)
     assert process.stdout.startswith("segue ")
+
+
+LEAVE = """
+import os
+from segue.cli.processes import joined
+with joined() as world:
+    world.wait()
+    import torch._dynamo  # as an optimiser does
+print(sorted((open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task"))))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the threads in /proc")
+def test_no_thread_of_the_processes_connection_is_left_when_they_have_parted(tmp_path):
+    # A thread that runs on while Python ends aborts the process now and then.
+    program = tmp_path / "leave.py"
+    program.write_text(LEAVE)
+    out = subprocess.run(
+        [sys.executable, *TORCHRUN[: -len(SEGUE)], program],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=100,
+        check=True,
+    ).stdout
+    assert out.count("[") == 2
+    assert "gloo" not in out

@@ -26,6 +26,9 @@ def joined() -> Iterator["World | None"]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield None
         return
+    # Its functions take the group of the moment they are imported as a default value and never let it go; optimisers
+    # import it. The group's threads would then still run while Python ends, which aborts the process now and then.
+    import torch.distributed.nn  # noqa: F401
     from torch import distributed
 
     from segue.model.device import best_device
