@@ -314,8 +314,9 @@ def _as_wide_as_time_allows(
     widths = WIDTHS[network.spatial_axes]
     place = widths.index(network.width)
     seconds = {place: step_seconds(network, batches)}
-    # From the usual width towards wider ones while they fit, else towards narrower ones until one does.
-    while seconds[place] * FEWEST_STEPS <= budget and place > 0:
+    # From the usual width towards wider ones while they fit, else towards narrower ones until one does. The time grows
+    # at least as the width does: what cannot fit is not measured, which takes time and memory.
+    while place > 0 and seconds[place] * widths[place - 1] / widths[place] * FEWEST_STEPS <= budget:
         seconds[place - 1] = step_seconds(replace(network, width=widths[place - 1]), batches)
         if seconds[place - 1] * FEWEST_STEPS > budget:
             break

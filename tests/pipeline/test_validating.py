@@ -91,6 +91,21 @@ def test_the_tuned_decoding_is_the_one_that_is_scored():
     assert score_objects(TWO, seen).average_precision == pytest.approx(2 / 3)
 
 
+def test_the_last_look_is_so_many_times_the_pixels_and_views_of_a_validation():
+    images = [judged(name, TWO > 0, kind="classes") for name in "abcd"]
+    validator = validator_of(*images)
+    assert validator.last_look == 1
+    mirrored = replace(validator, config=replace(validator.config, mirror=True))
+    assert mirrored.last_look == 8
+    half = replace(mirrored, budget=2 * TWO.size / validating.PIXELS_A_SECOND)
+    assert half.last_look == 16
+
+
+def test_nobody_knows_how_long_the_last_look_takes_where_the_decoding_is_tuned():
+    assert validator_of(judged("a", TWO, kind="objects")).last_look is None
+    assert validator_of().last_look is None
+
+
 def test_without_images_there_is_nothing_to_say():
     validator = validator_of()
     assert validator.quick(copier(2)) == {}

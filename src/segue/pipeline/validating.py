@@ -52,10 +52,7 @@ class Validator:
 
     def quick(self, network: UNet) -> dict[str, float]:
         """The scores of a few images without mirror images, for the training loop; empty without any image."""
-        pixels = PIXELS_WHILE_TRAINING
-        if self.budget is not None:
-            pixels = min(pixels, int(PIXELS_A_SECOND * self.budget))
-        chosen = [central_part(one, pixels=pixels) for one in spread(self.images, pixels=pixels)]
+        chosen = self._seen_while_training
         if not chosen:
             return {}
         config = replace(self.config, mirror=False)
@@ -97,6 +94,21 @@ class Validator:
         summary = summarise(rows)
         summary["left_out"] = len(self.images) - len(answers)
         return summary, asdict(decoding)
+
+    @property
+    def last_look(self) -> float | None:
+        """How many times as long as `quick` predicting everything takes in `final`; None where that tunes as well."""
+        if not self.images or self._of_objects:
+            return None
+        views = MIRROR_VIEWS if self.config.mirror else 1
+        return views * _pixels(self.images) / _pixels(self._seen_while_training)
+
+    @property
+    def _seen_while_training(self) -> list[Judged]:
+        pixels = PIXELS_WHILE_TRAINING
+        if self.budget is not None:
+            pixels = min(pixels, int(PIXELS_A_SECOND * self.budget))
+        return [central_part(one, pixels=pixels) for one in spread(self.images, pixels=pixels)]
 
     @property
     def _of_objects(self) -> bool:
@@ -159,10 +171,14 @@ def spread(images: Sequence[Judged], *, pixels: int | None) -> list[Judged]:
     """Some of the images at even distances, so that together they hold at most `pixels` (at least one image)."""
     if not images:
         return []
-    total = sum(prod(one.labels.shape) for one in images)
+    total = _pixels(images)
     count = len(images) if pixels is None else max(1, min(len(images), len(images) * pixels // max(total, 1)))
     places = [int((number + 0.5) * len(images) / count) for number in range(count)]
     return [images[place] for place in places]
+
+
+def _pixels(images: Sequence[Judged]) -> int:
+    return sum(prod(one.labels.shape) for one in images)
 
 
 def central_part(one: Judged, *, pixels: int) -> Judged:

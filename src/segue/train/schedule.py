@@ -10,6 +10,9 @@ Clock = Callable[[], float]
 VALIDATION_SHARE = 0.2
 """Under a time budget validations on the way take no more than this share of the time, or there are fewer of them."""
 
+CAUTION = 1.25
+"""What the end is expected to take is kept free so many times."""
+
 
 def learning_rate_factor(progress: float, *, warmup: float) -> float:
     """Linear from 0 to 1 over the first `warmup` share, then half a cosine to 0 at progress 1."""
@@ -65,14 +68,17 @@ class StepPace:
 class TimePace:
     """Progress measured by the clock, so that the schedule ends with the budget even if the machine changes its speed.
 
-    What comes after the last step (a validation, writing the model) is kept free: `reserve` seconds, or 1.5 times the
-    slowest validation so far if that is more.
+    What comes after the last step (a validation, the last look at all held-out images, writing the model) is kept
+    free: `reserve` seconds, less if the validations so far say that it will take less, and at least 1.5 times the
+    slowest of them.
     """
 
     end: float
     """When all must be done, on `clock`."""
     reserve: float
-    """Seconds kept free at the end, at least."""
+    """Seconds kept free at the end."""
+    last_look: float | None = None
+    """How many times as long as a validation the last look takes; None if nothing of the kind is known."""
     clock: Clock = time.monotonic
     agree: Callable[[float], float] = float
     """Where several processes train together, it gives each what the first one says: clocks differ."""
@@ -117,7 +123,10 @@ class TimePace:
         return max(0.0, self.end - self.clock())
 
     def _last_moment(self) -> float:
-        return self.end - max(self.reserve, 1.5 * self._slowest_validation + 1.0)
+        slowest, kept = self._slowest_validation, self.reserve
+        if self.last_look is not None and slowest > 0:
+            kept = min(kept, CAUTION * (1 + self.last_look) * slowest + 1.0)
+        return self.end - max(kept, 1.5 * slowest + 1.0)
 
 
 Pace = StepPace | TimePace

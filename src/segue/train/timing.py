@@ -11,6 +11,7 @@ from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, UNetConfig
 from segue.predict.infer import autocast_dtype
 from segue.train.batches import Batch
+from segue.train.fusing import Kernels, fuse
 from segue.train.loop import Observer, train
 from segue.train.schedule import StepPace
 from segue.train.settings import BatchConfig, TrainConfig
@@ -19,8 +20,11 @@ from segue.train.world import World
 
 STEPS = 5
 """Steps that are measured, at most."""
-ENOUGH_SECONDS = 1.0
-"""A measurement ends after so long, if there is anything to go by: it takes of the time for training."""
+FEWEST_STEPS, ENOUGH_SECONDS = 3, 1.0
+"""A measurement ends after so long, but not before so many steps: it takes of the time for training. The first steps
+of a process are slow, very slow in some virtual machines, which get each page of memory when they first touch it."""
+PATIENCE_SECONDS = 5.0
+"""After so long any one step is enough."""
 
 
 class _NoData:
@@ -42,9 +46,12 @@ class _NoData:
         return self._batch
 
 
-def step_seconds(network: UNetConfig, batches: BatchConfig, *, world: World | None = None) -> float:
+def step_seconds(
+    network: UNetConfig, batches: BatchConfig, *, world: World | None = None, kernels: Kernels | None = None
+) -> float:
     """Seconds of one training step of all processes: the quickest of at most STEPS, after one to warm up.
 
+    With `kernels`, the normalisation is theirs.
     The quickest, because whatever else the machine does can only make a step slower.
     """
     world = world or World()
@@ -53,11 +60,15 @@ def step_seconds(network: UNetConfig, batches: BatchConfig, *, world: World | No
 
     def enough() -> bool:  # asked after each step
         moments.append(time.monotonic())
-        return world.any(len(moments) > 1 and moments[-1] - moments[0] > ENOUGH_SECONDS)
+        steps, seconds = len(moments) - 1, moments[-1] - moments[0]
+        enough = steps >= FEWEST_STEPS and seconds > ENOUGH_SECONDS
+        return world.any(enough or (steps > 0 and seconds > PATIENCE_SECONDS))
 
     with torch.random.fork_rng(devices=[]):
         untrained = UNet(network)
     see_whole_batch(untrained, world, batch=batches.batch)
+    if kernels:
+        fuse(untrained, kernels)
     train(
         untrained,
         _NoData(network, share, world.device),

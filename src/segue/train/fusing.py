@@ -1,0 +1,183 @@
+"""Batch normalisation and ReLU with one look at memory where PyTorch takes several, for training on processors.
+
+Between two convolutions nothing is computed that the matrix units could help with: the time goes into reading and
+writing the features. PyTorch writes them after the normalisation and again after the ReLU, and looks at them six times
+for the gradient; here the statistics and the answer take one look each, forwards and backwards. The kernels are plain
+functions below, which `torch.compile` makes machine code of where there is a C++ compiler.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from math import gcd
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from segue.model.blocks import ConvBlock
+
+ROWS = 512
+"""Pixels whose sum is made in one go, at most: they stay in the nearest cache while all channels pass by."""
+OPTIONS: dict[str, Any] = {"compile_threads": 1, "realize_reads_threshold": 32, "realize_opcount_threshold": 200}
+"""Compile here, in no processes of its own; and never write down what is cheaper to compute twice."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What is done to all pixels: (N, C) features in bf16 or float32, vectors (C,) in float32."""
+
+    sums: Callable[..., tuple[Tensor, Tensor]]
+    rectify: Callable[..., Tensor]
+    slope_sums: Callable[..., tuple[Tensor, Tensor]]
+    slope: Callable[..., Tensor]
+
+
+def _sums(x: Tensor, middle: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Sums of x - middle and of its square over every `rows` pixels, (N / rows, C) each."""
+    distance = x.view(-1, rows, x.shape[1]).float() - middle
+    return distance.sum(1), (distance * distance).sum(1)
+
+
+def _rectify(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return torch.relu(x.float() * scale + shift).to(x.dtype)
+
+
+def _slope_sums(slope: Tensor, x: Tensor, scale: Tensor, shift: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Sums of what the ReLU lets through of `slope`, and of that times x, over every `rows` pixels."""
+    value = x.view(-1, rows, x.shape[1]).float()
+    passed = torch.where(value * scale + shift > 0, slope.view(-1, rows, x.shape[1]).float(), 0.0)
+    return passed.sum(1), (passed * value).sum(1)
+
+
+def _slope(slope: Tensor, x: Tensor, scale: Tensor, shift: Tensor, by_x: Tensor, constant: Tensor) -> Tensor:
+    value = x.float()
+    passed = torch.where(value * scale + shift > 0, slope.float(), 0.0)
+    return (passed * scale + (value * by_x + constant)).to(x.dtype)
+
+
+PLAIN = Kernels(_sums, _rectify, _slope_sums, _slope)
+"""The kernels as they stand here: right everywhere, and quick nowhere."""
+
+
+@cache
+def compiled_kernels() -> Kernels | None:
+    """The kernels as machine code, made within some ten seconds (fewer the next time); None where that is impossible.
+
+    It is where there is no C++ compiler, or one that PyTorch cannot use, and where the answers are not those of PLAIN.
+    """
+
+    def quick(kernel: Callable[..., Any]) -> Any:
+        return torch.compile(kernel, dynamic=True, fullgraph=True, options=OPTIONS)
+
+    kernels = Kernels(quick(_sums), quick(_rectify), quick(_slope_sums), quick(_slope))
+    try:
+        right = all(torch.allclose(*pair, rtol=0.02, atol=0.02) for pair in _tried(kernels))
+    except (RuntimeError, ImportError, OSError):  # whatever keeps a compiler from working, the training goes on without
+        return None
+    return kernels if right else None
+
+
+def _tried(kernels: Kernels) -> list[tuple[Tensor, Tensor]]:
+    """Answers and gradients of a small batch by PLAIN and by `kernels`, called as in a training."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn((2, 24, 20, 16), generator=generator).bfloat16()
+    with torch.random.fork_rng(devices=[]):
+        norm = nn.BatchNorm2d(24)
+    results = []
+    for one in (PLAIN, kernels):
+        x = image.clone().contiguous(memory_format=torch.channels_last).requires_grad_()
+        with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16):
+            y = NormalizationAndReLU(norm, one)(x)
+        (slope,) = torch.autograd.grad((y.float() ** 2).sum(), x)
+        results.append((y.detach(), slope))
+    return list(zip(*results, strict=True))
+
+
+def fuse(network: nn.Module, kernels: Kernels) -> None:
+    """Let `kernels` do every batch normalisation that a ReLU follows. Names and values in the state stay the same."""
+    for block in network.modules():
+        if isinstance(block, ConvBlock):
+            for place in range(len(block) - 1):
+                norm = block[place]
+                if isinstance(norm, _BatchNorm) and isinstance(block[place + 1], nn.ReLU):
+                    block[place] = NormalizationAndReLU(norm, kernels)
+                    block[place + 1] = nn.Identity()
+
+
+class NormalizationAndReLU(nn.Module):
+    """Batch normalisation in training, with the statistics of the batch, and the ReLU after it."""
+
+    def __init__(self, norm: _BatchNorm, kernels: Kernels) -> None:
+        """`norm` gives its parameters and its running statistics."""
+        super().__init__()
+        self._kernels = kernels
+        self._epsilon, self._momentum = norm.eps, norm.momentum or 0.1
+        self.weight, self.bias = norm.weight, norm.bias
+        for name, buffer in norm.named_buffers():
+            self.register_buffer(name, buffer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, ...) to the same shape, channels last."""
+        assert self.training, "networks are judged without the layers for training"
+        running = dict(self.named_buffers())
+        y, mean, variance = _NormalizationAndReLU.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, running["running_mean"].clone(), self._epsilon, self._kernels
+        )
+        count = x.numel() // x.shape[1]
+        running["running_mean"].lerp_(mean, self._momentum)
+        running["running_var"].lerp_(variance * (count / max(1, count - 1)), self._momentum)
+        running["num_batches_tracked"] += 1
+        return y  # type: ignore[no-any-return]
+
+
+class _NormalizationAndReLU(torch.autograd.Function):
+    """y = max(0, x scale + shift), where scale and shift give x the mean `bias` and the deviation `weight`."""
+
+    @staticmethod
+    def forward(
+        context: Any, x: Tensor, weight: Tensor, bias: Tensor, middle: Tensor, epsilon: float, kernels: Kernels
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        pixels = _as_rows(x)
+        count = len(pixels)
+        # Around the mean of the batches before: squares of small numbers, whose difference keeps its digits.
+        first, second = (
+            part.sum(0) / count for part in kernels.sums(pixels, middle, gcd(count, max(1, ROWS * 32 // x.shape[1])))
+        )
+        mean, variance = middle + first, (second - first**2).clamp_(min=0)
+        deviation = (variance + epsilon).rsqrt_()
+        scale = weight.detach() * deviation
+        shift = bias.detach() - mean * scale
+        y = kernels.rectify(pixels, scale, shift)
+        context.save_for_backward(pixels, mean, deviation, scale, shift)
+        context.kernels = kernels
+        context.mark_non_differentiable(mean, variance)
+        return _like(y, x), mean, variance
+
+    @staticmethod
+    def backward(context: Any, slope: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        pixels, mean, deviation, scale, shift = context.saved_tensors
+        count = len(pixels)
+        rows = _as_rows(slope)
+        of_bias, by_value = (
+            part.sum(0)
+            for part in context.kernels.slope_sums(
+                rows, pixels, scale, shift, gcd(count, max(1, ROWS * 32 // pixels.shape[1]))
+            )
+        )
+        of_weight = (by_value - mean * of_bias) * deviation
+        # d/dx of x scale + shift, both of which depend on x through mean and variance.
+        by_x = -scale * deviation * of_weight / count
+        constant = -scale * of_bias / count - by_x * mean
+        of_x = context.kernels.slope(rows, pixels, scale, shift, by_x, constant)
+        return _like(of_x, slope), of_weight, of_bias, None, None, None
+
+
+def _as_rows(x: Tensor) -> Tensor:
+    """(B, C, ...) as (N, C), without a copy where channels come last."""
+    return x.movedim(1, -1).reshape(-1, x.shape[1])
+
+
+def _like(pixels: Tensor, x: Tensor) -> Tensor:
+    return pixels.view(len(x), *x.shape[2:], x.shape[1]).movedim(-1, 1)
