@@ -25,6 +25,7 @@ from segue.simulate import simulate_membranes
 from segue.targets.prepare import TargetConfig
 from segue.train.batches import Batch, PatchBatches
 from segue.train.examples import make_example
+from segue.train.fusing import compiled_kernels, fuse
 from segue.train.loop import Observer, train
 from segue.train.memory import keep_freed_memory
 from segue.train.schedule import StepPace
@@ -82,6 +83,8 @@ def step(spec: dict) -> None:
     keep_freed_memory()
     batches = augmented(spec) if spec.get("augmented") else SameBatch(spec)
     network = UNet(config_of(spec))
+    if kernels := compiled_kernels():
+        fuse(network, kernels)
     rounds = Rounds()
     if rounds.begin():
         train(
