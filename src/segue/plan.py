@@ -280,8 +280,12 @@ def _patch_and_levels(
     axes = fingerprint.spatial_axes
     wanted = [float(length) for length in fingerprint.working_shape or fingerprint.median_shape]
     while prod(wanted) > PATCH_PIXELS[axes]:
-        longest = max(range(axes), key=lambda axis: wanted[axis] * spacing[axis])
-        wanted[longest] *= 0.95
+        lengths = [length * size for length, size in zip(wanted, spacing, strict=True)]
+        # Axes that are equally long shrink together: square images have square patches.
+        wanted = [
+            pixels * (0.95 if length > 0.99 * max(lengths) else 1.0)
+            for pixels, length in zip(wanted, lengths, strict=True)
+        ]
     deepest = 4 if axes == 2 else 3
     factors: list[tuple[int, ...]] = []
     kernels: list[tuple[int, ...]] = []
