@@ -3,6 +3,9 @@
 import copy
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -52,6 +55,39 @@ def test_it_is_batch_normalisation_and_relu_in_answer_gradient_and_statistics(na
     assert found.keys() == theirs.keys()
     for key, value in theirs.items():
         torch.testing.assert_close(found[key], value, rtol=2e-4, atol=2e-4, msg=key)
+
+
+@pytest.mark.parametrize("name", ["2D", "3D"])
+def test_two_shares_of_a_batch_are_normalised_as_the_whole_batch(name):
+    torch.manual_seed(0)
+    shape = (4, *SHAPES[name][1:])
+    norm = layers(shape[1], len(shape) - 2)
+    x, slope = torch.randn(shape), torch.randn(shape)
+    whole, shares = copy.deepcopy(norm), [copy.deepcopy(norm) for _ in range(2)]
+    expected = answers(NormalizationAndReLU(whole, PLAIN), whole, x, slope)
+    meeting = threading.Barrier(2)
+    sums = {}
+
+    def sum_of_all(rank, tensor):
+        meeting.wait()
+        sums[rank] = tensor
+        meeting.wait()
+        return sums[0] + sums[1]
+
+    def share(rank):
+        layer = NormalizationAndReLU(shares[rank], PLAIN, partial(sum_of_all, rank))
+        return answers(layer, shares[rank], x[rank::2], slope[rank::2])
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(share, range(2)))
+    for key, value in expected.items():
+        if key in ("y", "of x"):
+            torch.testing.assert_close(torch.stack([one[key] for one in found], 1).flatten(0, 1), value, msg=key)
+        elif key in ("of weight", "of bias"):
+            torch.testing.assert_close(found[0][key] + found[1][key], value, msg=key)
+        else:
+            torch.testing.assert_close(found[0][key], value, msg=key)
+            assert torch.equal(found[0][key], found[1][key])
 
 
 @pytest.mark.parametrize("axes", [2, 3])

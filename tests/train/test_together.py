@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from segue.model.unet import UNet, isotropic_config, memory_format
-from segue.train.together import SharedBatchNormalization, SharedDropout, see_whole_batch
+from segue.train.together import SharedDropout, give_training_layers
 from segue.train.world import World
 
 
@@ -32,32 +32,10 @@ def test_dropout_drops_nothing_outside_of_training():
     assert SharedDropout(0.0, batch=8, samples=range(4)).train()(x) is x
 
 
-@pytest.mark.parametrize("axes", [2, 3])
-def test_batch_normalisation_of_one_share_is_that_of_torch(axes):
-    kind = nn.BatchNorm2d if axes == 2 else nn.BatchNorm3d
-    expected, alone = kind(5), kind(5)
-    with torch.no_grad():
-        for layer in (expected, alone):
-            layer.weight.copy_(torch.linspace(0.5, 1.5, 5))
-            layer.bias.copy_(torch.linspace(-1, 1, 5))
-    shared = SharedBatchNormalization(alone, lambda own: own)
-    inputs = [features(axes).requires_grad_() for _ in range(2)]
-    outputs = [layer(x) for layer, x in zip((expected, shared), inputs, strict=True)]
-    slope = torch.randn_like(outputs[0])
-    for output in outputs:
-        output.backward(slope)
-    torch.testing.assert_close(outputs[1], outputs[0])
-    torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
-    for (name, one), (_, other) in zip(shared.named_parameters(), expected.named_parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad, msg=name)
-    for (name, buffer), (_, of_torch) in zip(shared.named_buffers(), expected.named_buffers(), strict=True):
-        torch.testing.assert_close(buffer, of_torch, msg=name)
-
-
 def test_the_names_in_the_state_and_the_parameters_stay_the_same():
     network = UNet(isotropic_config(spatial_axes=2, depth=2, width=2, normalization="batch", dropout=0.5))
     names, parameters = list(network.state_dict()), list(network.parameters())
-    see_whole_batch(network, World(rank=1, size=2), batch=4)
+    give_training_layers(network, World(rank=1, size=2), batch=4)
     assert list(network.state_dict()) == names
     assert all(one is other for one, other in zip(network.parameters(), parameters, strict=True))
     assert not any(isinstance(module, nn.BatchNorm2d | nn.Dropout) for module in network.modules())
@@ -66,5 +44,5 @@ def test_the_names_in_the_state_and_the_parameters_stay_the_same():
 def test_a_process_alone_keeps_its_layers():
     network = UNet(isotropic_config(spatial_axes=2, depth=1, width=2, normalization="batch"))
     before = list(network.modules())
-    see_whole_batch(network, World(), batch=4)
+    give_training_layers(network, World(), batch=4)
     assert all(one is other for one, other in zip(network.modules(), before, strict=True))

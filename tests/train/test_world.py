@@ -22,7 +22,7 @@ from segue.train.examples import Example
 from segue.train.loop import Observer, train
 from segue.train.schedule import StepPace, TimePace
 from segue.train.settings import BatchConfig, TrainConfig
-from segue.train.together import see_whole_batch
+from segue.train.together import give_training_layers
 from segue.train.world import World
 
 AXES = {"2D": 2, "3D": 3}
@@ -43,7 +43,7 @@ def problem(kind, world):
         network = UNet(config)
     initialize(network, generator=torch.Generator().manual_seed(0))
     network.to(memory_format=memory_format(axes))  # type: ignore[call-overload]
-    see_whole_batch(network, world, batch=batch)
+    give_training_layers(network, world, batch=batch)
     rng = np.random.default_rng(1)
     shape = (24,) * axes
     labels = (rng.random(shape) < 0.4).astype(np.int16)

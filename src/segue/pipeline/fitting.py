@@ -33,14 +33,14 @@ from segue.pipeline.validating import Validator
 from segue.plan import PRESETS, Plan, Preset, check_fits, make_plan
 from segue.predict.infer import PredictConfig, autocast_dtype
 from segue.train.batches import PatchBatches
-from segue.train.fusing import Kernels, compiled_kernels, fuse
+from segue.train.fusing import Kernels, compiled_kernels
 from segue.train.loop import Observer, train
 from segue.train.memory import keep_freed_memory
 from segue.train.schedule import Pace, StepPace, TimePace
 from segue.train.settings import TrainConfig
 from segue.train.state import TrainState
 from segue.train.timing import step_seconds
-from segue.train.together import see_whole_batch
+from segue.train.together import give_training_layers
 from segue.train.world import World
 from segue.trained import Model
 from segue.units import format_duration, parse_duration
@@ -181,9 +181,7 @@ def _fit(
     with torch.random.fork_rng(devices=[]):
         network = UNet(plan.network)
     initialize(network, generator=torch.Generator().manual_seed(plan.train.seed))
-    see_whole_batch(network, world, batch=plan.batches.batch)
-    if kernels:
-        fuse(network, kernels)
+    give_training_layers(network, world, batch=plan.batches.batch, kernels=kernels)
     batches = PatchBatches(
         examples,
         plan.batches,
@@ -227,12 +225,14 @@ def _fit(
 
 
 def _kernels(config: FitConfig, world: World) -> Kernels | None:
-    """Compiled ones, where they pay and are possible; several processes normalise together and have their own way."""
+    """Compiled ones, where they pay and are possible: in all processes or in none, so that all compute alike."""
+    normalized = config.preset != "paper" if config.plan is None else config.plan.network.normalization == "batch"
     if config.budget is not None:
-        pays = config.budget >= SECONDS_WORTH_COMPILING
+        pays = normalized and config.budget >= SECONDS_WORTH_COMPILING
     else:
-        pays = config.steps is not None and config.steps >= STEPS_WORTH_COMPILING
-    return compiled_kernels() if pays and world.size == 1 and world.device.type == "cpu" else None
+        pays = normalized and config.steps is not None and config.steps >= STEPS_WORTH_COMPILING
+    kernels = compiled_kernels() if pays and world.device.type == "cpu" else None
+    return None if world.any(kernels is None) else kernels
 
 
 def _plan(

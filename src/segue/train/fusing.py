@@ -18,10 +18,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from segue.model.blocks import ConvBlock
 
-ROWS = 512
-"""Pixels whose sum is made in one go, at most: they stay in the nearest cache while all channels pass by."""
+VALUES_AT_ONCE = 1 << 14
+"""About as many are summed in one go: they stay in the nearest cache while all channels pass by."""
 OPTIONS: dict[str, Any] = {"compile_threads": 1, "realize_reads_threshold": 32, "realize_opcount_threshold": 200}
 """Compile here, in no processes of its own; and never write down what is cheaper to compute twice."""
+Sum = Callable[[Tensor], Tensor]
+"""The sum of a tensor over all processes, without a gradient; for a process alone the tensor itself."""
 
 
 @dataclass(frozen=True)
@@ -95,39 +97,41 @@ def _tried(kernels: Kernels) -> list[tuple[Tensor, Tensor]]:
     return list(zip(*results, strict=True))
 
 
-def fuse(network: nn.Module, kernels: Kernels) -> None:
-    """Let `kernels` do every batch normalisation that a ReLU follows. Names and values in the state stay the same."""
+def fuse(network: nn.Module, kernels: Kernels, sum_of_all: Sum = lambda tensor: tensor) -> None:
+    """Let `kernels` do every batch normalisation that a ReLU follows. Names and values in the state stay the same.
+
+    Where several processes see a share of the batch each, `sum_of_all` sums over them.
+    """
     for block in network.modules():
         if isinstance(block, ConvBlock):
             for place in range(len(block) - 1):
                 norm = block[place]
                 if isinstance(norm, _BatchNorm) and isinstance(block[place + 1], nn.ReLU):
-                    block[place] = NormalizationAndReLU(norm, kernels)
+                    block[place] = NormalizationAndReLU(norm, kernels, sum_of_all)
                     block[place + 1] = nn.Identity()
 
 
 class NormalizationAndReLU(nn.Module):
-    """Batch normalisation in training, with the statistics of the batch, and the ReLU after it."""
+    """Batch normalisation in training, with the statistics of the whole batch, and the ReLU after it."""
 
-    def __init__(self, norm: _BatchNorm, kernels: Kernels) -> None:
+    def __init__(self, norm: _BatchNorm, kernels: Kernels, sum_of_all: Sum = lambda tensor: tensor) -> None:
         """`norm` gives its parameters and its running statistics."""
         super().__init__()
-        self._kernels = kernels
+        self._kernels, self._sum_of_all = kernels, sum_of_all
         self._epsilon, self._momentum = norm.eps, norm.momentum or 0.1
         self.weight, self.bias = norm.weight, norm.bias
         for name, buffer in norm.named_buffers():
             self.register_buffer(name, buffer)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) to the same shape, channels last."""
+        """(b, C, ...), the share of this process, to the same shape, channels last."""
         assert self.training, "networks are judged without the layers for training"
         running = dict(self.named_buffers())
-        y, mean, variance = _NormalizationAndReLU.apply(  # type: ignore[no-untyped-call]
-            x, self.weight, self.bias, running["running_mean"].clone(), self._epsilon, self._kernels
+        y, mean, variance, count = _NormalizationAndReLU.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, running["running_mean"], self._epsilon, self._kernels, self._sum_of_all
         )
-        count = x.numel() // x.shape[1]
         running["running_mean"].lerp_(mean, self._momentum)
-        running["running_var"].lerp_(variance * (count / max(1, count - 1)), self._momentum)
+        running["running_var"].lerp_(variance * (count / (count - 1).clamp(min=1)), self._momentum)
         running["num_batches_tracked"] += 1
         return y  # type: ignore[no-any-return]
 
@@ -137,41 +141,46 @@ class _NormalizationAndReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any, x: Tensor, weight: Tensor, bias: Tensor, middle: Tensor, epsilon: float, kernels: Kernels
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        context: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        middle: Tensor,
+        epsilon: float,
+        kernels: Kernels,
+        sum_of_all: Sum,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         pixels = _as_rows(x)
-        count = len(pixels)
         # Around the mean of the batches before: squares of small numbers, whose difference keeps its digits.
-        first, second = (
-            part.sum(0) / count for part in kernels.sums(pixels, middle, gcd(count, max(1, ROWS * 32 // x.shape[1])))
-        )
-        mean, variance = middle + first, (second - first**2).clamp_(min=0)
-        deviation = (variance + epsilon).rsqrt_()
+        parts = kernels.sums(pixels, middle, _rows_at_once(pixels))
+        own = [part.double().sum(0) for part in parts]
+        sums = sum_of_all(torch.cat([*own, own[0].new_tensor([len(pixels)])]))
+        first, second = (sums[:-1] / sums[-1]).chunk(2)
+        mean, variance = (middle + first).float(), (second - first**2).float()
+        count = sums[-1].float()
+        deviation = (variance + epsilon).rsqrt()
         scale = weight.detach() * deviation
         shift = bias.detach() - mean * scale
         y = kernels.rectify(pixels, scale, shift)
         context.save_for_backward(pixels, mean, deviation, scale, shift)
-        context.kernels = kernels
-        context.mark_non_differentiable(mean, variance)
-        return _like(y, x), mean, variance
+        context.kernels, context.sum_of_all, context.count = kernels, sum_of_all, float(count)
+        context.mark_non_differentiable(mean, variance, count)
+        return _like(y, x), mean, variance, count
 
     @staticmethod
     def backward(context: Any, slope: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         pixels, mean, deviation, scale, shift = context.saved_tensors
-        count = len(pixels)
         rows = _as_rows(slope)
-        of_bias, by_value = (
-            part.sum(0)
-            for part in context.kernels.slope_sums(
-                rows, pixels, scale, shift, gcd(count, max(1, ROWS * 32 // pixels.shape[1]))
-            )
-        )
+        parts = context.kernels.slope_sums(rows, pixels, scale, shift, _rows_at_once(pixels))
+        of_bias, by_value = (part.sum(0) for part in parts)
         of_weight = (by_value - mean * of_bias) * deviation
+        # Of the parameters each process keeps its own part: all gradients are summed after the step.
+        by_shift, by_scale = (context.sum_of_all(torch.cat([of_bias, of_weight])) / context.count).chunk(2)
         # d/dx of x scale + shift, both of which depend on x through mean and variance.
-        by_x = -scale * deviation * of_weight / count
-        constant = -scale * of_bias / count - by_x * mean
+        by_x = -scale * deviation * by_scale
+        constant = -scale * by_shift - by_x * mean
         of_x = context.kernels.slope(rows, pixels, scale, shift, by_x, constant)
-        return _like(of_x, slope), of_weight, of_bias, None, None, None
+        return _like(of_x, slope), of_weight, of_bias, None, None, None, None
 
 
 def _as_rows(x: Tensor) -> Tensor:
@@ -181,3 +190,8 @@ def _as_rows(x: Tensor) -> Tensor:
 
 def _like(pixels: Tensor, x: Tensor) -> Tensor:
     return pixels.view(len(x), *x.shape[2:], x.shape[1]).movedim(-1, 1)
+
+
+def _rows_at_once(pixels: Tensor) -> int:
+    count, channels = pixels.shape
+    return gcd(count, max(1, VALUES_AT_ONCE // channels))

@@ -11,11 +11,11 @@ from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, UNetConfig
 from segue.predict.infer import autocast_dtype
 from segue.train.batches import Batch
-from segue.train.fusing import Kernels, fuse
+from segue.train.fusing import Kernels
 from segue.train.loop import Observer, train
 from segue.train.schedule import StepPace
 from segue.train.settings import BatchConfig, TrainConfig
-from segue.train.together import see_whole_batch
+from segue.train.together import give_training_layers
 from segue.train.world import World
 
 STEPS = 5
@@ -66,9 +66,7 @@ def step_seconds(
 
     with torch.random.fork_rng(devices=[]):
         untrained = UNet(network)
-    see_whole_batch(untrained, world, batch=batches.batch)
-    if kernels:
-        fuse(untrained, kernels)
+    give_training_layers(untrained, world, batch=batches.batch, kernels=kernels)
     train(
         untrained,
         _NoData(network, share, world.device),
