@@ -874,6 +874,12 @@ TRAININGS = [
         r"the model m\.pt should be called something\.segue; give --out m\.segue",
     ),
     Bad(
+        "model that is the folder",
+        train_on(command="train data --out . --steps 1"),
+        2,
+        r"the model \. should be called something\.segue; give --out model\.segue",
+    ),
+    Bad(
         "model below a file",
         train_on(file_in_the_way, command="train data --out way/m.segue --steps 1"),
         73,

@@ -163,6 +163,15 @@ def test_rare_classes_are_looked_for_and_common_ones_are_not():
     assert make_plan(KINDS["dense cells"]).batches.foreground == 0
 
 
+@pytest.mark.parametrize(
+    "shape", [(1024, 1024), (1024, 1360), (1040, 1388), (1080, 1920), (584, 565), (1000, 4000), (2001, 2001)]
+)
+def test_large_images_have_square_patches_whatever_their_proportions(shape):
+    plan = make_plan(replace(KINDS["gray 512"], median_shape=shape, working_shape=None))
+    assert plan.batches.patch == (256, 256)
+    assert plan.batches.batch == 4
+
+
 @pytest.mark.parametrize("seed", [0, 17])
 @pytest.mark.parametrize("preset", ["auto", "paper"])
 def test_the_seed_of_the_plan_is_the_one_that_was_given(preset, seed):

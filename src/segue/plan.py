@@ -275,17 +275,15 @@ def _patch_and_levels(
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
     """Patch, pooling factors and kernels. A coarse axis is not pooled nor convolved until the others are as coarse.
 
-    The patch is as large as the median image if it may be, else of the same proportions in space.
+    The patch is as large as the median image if it may be; else its longest axes are cut, to equal lengths in space.
     """
     axes = fingerprint.spatial_axes
-    wanted = [float(length) for length in fingerprint.working_shape or fingerprint.median_shape]
+    shape = fingerprint.working_shape or fingerprint.median_shape
+    wanted = [float(length) for length in shape]
+    longest = max(length * size for length, size in zip(shape, spacing, strict=True))
     while prod(wanted) > PATCH_PIXELS[axes]:
-        lengths = [length * size for length, size in zip(wanted, spacing, strict=True)]
-        # Axes that are equally long shrink together: square images have square patches.
-        wanted = [
-            pixels * (0.95 if length > 0.99 * max(lengths) else 1.0)
-            for pixels, length in zip(wanted, lengths, strict=True)
-        ]
+        longest *= 0.95
+        wanted = [min(float(length), longest / size) for length, size in zip(shape, spacing, strict=True)]
     deepest = 4 if axes == 2 else 3
     factors: list[tuple[int, ...]] = []
     kernels: list[tuple[int, ...]] = []

@@ -12,6 +12,7 @@ from torch import Tensor
 from segue.arrays import Image, Labels, Space
 from segue.channels import with_channels
 from segue.errors import ImageError
+from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.model.device import best_device
 from segue.model.file import ModelFile, ModelHeader, read_model, write_model
 from segue.model.unet import UNet
@@ -98,15 +99,24 @@ class Model:
         """How the network is applied unless the caller says otherwise."""
         return PredictConfig(context=self.header.context, mirror=self.header.mirror, precision=self.header.precision)
 
-    def answer(self, image: Image, *, config: PredictConfig | None = None, progress: Progress | None = None) -> Answer:
-        """Everything the network says of an image. Raises ImageError if the image does not fit the network.
+    def answer(
+        self,
+        image: Image,
+        *,
+        config: PredictConfig | None = None,
+        progress: Progress | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Answer:
+        """Everything the network says of an image.
+
+        Raises ImageError if the image does not fit the network, or would have more than `max_pixels` values there.
 
         An image that says another pixel size than that of the network is resampled to it as a whole, and what the
         network says is interpolated back: the answer lies on the pixels of the image.
         """
         self.check_axes(image.shape, image.name)
         image = with_channels(image, channels=self.header.network.channels, rgb=self.header.rgb)
-        seen = with_pixel_size(image, self.working)
+        seen = with_pixel_size(image, self.working, max_pixels=max_pixels)
         values = self.apply(normalize(seen, self.header.normalization), config=config, progress=progress)
         values = resample_values(values, image.shape)
         auxiliary = dict(zip(self.header.auxiliary, values[len(self.classes) :], strict=True))

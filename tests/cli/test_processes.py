@@ -152,6 +152,18 @@ def test_python_dash_m_segue_is_segue():
     assert process.stdout.startswith("segue ")
 
 
+def test_a_world_that_is_only_half_told_is_a_usage_error():
+    done = subprocess.run(
+        [sys.executable, *SEGUE, "train", "data", "--out", "m.segue"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"WORLD_SIZE": "2"},
+    )
+    assert done.returncode == 2
+    (line,) = said(done.stderr)
+    assert "one of several processes, but RANK, MASTER_ADDR, MASTER_PORT is not said; start with torchrun" in line
+
+
 LEAVE = """
 import os
 from segue.cli.processes import joined

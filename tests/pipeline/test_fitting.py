@@ -13,6 +13,7 @@ from segue.fingerprint import examine
 from segue.io.datasets import find_pairs
 from segue.io.images import read_image, write_image, write_labels
 from segue.io.labels import read_mask
+from segue.io.tensors import read_tensors, write_tensors
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.fitting import FitConfig, FitObserver, TrainingInterruptedError, fit
 from segue.pipeline.run_folder import run_folder, run_folder_of
@@ -244,6 +245,46 @@ def test_a_training_with_other_settings_or_data_is_not_resumed(tmp_path, write_c
         write_labels(path, ids, space=read_image(path).space, kind="objects")
     with pytest.raises(UsageError, match=f"this training was started with {word} = .* start anew without --resume"):
         fit(folder, config=FitConfig(steps=steps, plan=plan, out=out, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "word"),
+    [
+        ({"validate": False}, {}, "started with images to judge with"),
+        ({}, {"seed": 3}, "started with seed 0, not 3; leave --seed out"),
+        ({"preset": "paper"}, {"preset": "auto"}, "started with preset = paper, now it is auto"),
+    ],
+)
+def test_a_training_goes_on_with_the_judges_the_seed_and_the_preset_it_began_with(
+    cells, tiny_plan, tmp_path, first, then, word
+):
+    out = tmp_path / "m.segue"
+    plan = None if "seed" in then or "preset" in then else tiny_plan(cells)
+    stop_at_once = FitObserver(loop=Observer(should_stop=lambda: True))
+    with pytest.raises(TrainingInterruptedError):
+        fit(cells, config=FitConfig(steps=3, plan=plan, out=out, **first), observer=stop_at_once)
+    with pytest.raises(UsageError, match=word):
+        fit(cells, config=FitConfig(steps=3, plan=plan, out=out, resume=True, **then))
+
+
+def test_the_time_of_all_runs_counts(cells, tiny_plan, tmp_path):
+    plan, out = tiny_plan(cells), tmp_path / "m.segue"
+
+    def stop_late():
+        time.sleep(1)
+        return True
+
+    with pytest.raises(TrainingInterruptedError):
+        fit(
+            cells,
+            config=FitConfig(steps=2, plan=plan, out=out),
+            observer=FitObserver(loop=Observer(on_step=lambda record, left: None, should_stop=stop_late)),
+        )
+    state = run_folder_of(out) / "state.safetensors"
+    spent = read_tensors(state)[1]["seconds"]
+    write_tensors(state, read_tensors(state)[0], read_tensors(state)[1] | {"seconds": spent + 1000})
+    model = fit(cells, config=FitConfig(steps=2, plan=plan, out=out, resume=True))
+    assert 1000 < model.header.training["seconds"] < 1100
 
 
 def test_two_trainings_never_work_at_one_place(cells, tiny_plan, tmp_path):

@@ -15,11 +15,13 @@ from segue.errors import ImageError
 from segue.io import staging
 from segue.io.images import read_image, write_image
 from segue.io.labels import read_mask
+from segue.io.staging import claimed_shape
 from segue.model.file import ModelHeader
 from segue.model.unet import UNet, initialize, isotropic_config
 from segue.normalize import Normalization
 from segue.objects import tiled
 from segue.objects.decode import DecodeConfig
+from segue.pipeline import predicting
 from segue.pipeline.exporting import Exports
 from segue.pipeline.large import LargeWishes, is_large, predict_large
 from segue.pipeline.predicting import OutputConfig, predict_files
@@ -62,8 +64,9 @@ def both_ways(model, source, tmp_path, **output):
 
 @pytest.mark.parametrize("kind", ["classes", "probabilities", "objects"])
 def test_both_ways_write_the_same(cell_model, cell_image, tmp_path, kind):
-    assert is_large(cell_model, cell_image, kind=kind, config=SMALL, max_pixels=10**6)
-    assert not is_large(cell_model, cell_image, kind=kind, config=AMPLE, max_pixels=10**6)
+    assert claimed_shape(cell_image, max_pixels=10**6) == (1, 120, 150)
+    assert is_large(cell_model, 1, (120, 150), kind=kind, config=SMALL)
+    assert not is_large(cell_model, 1, (120, 150), kind=kind, config=AMPLE)
     memory, files = both_ways(cell_model, cell_image, tmp_path, kind=kind)
     expected, found = (tifffile.imread(path) for path in (memory, files))
     assert found.dtype == expected.dtype
@@ -148,6 +151,26 @@ def test_channels_and_pixel_sizes_are_made_to_fit_in_the_same_way(network, image
         memory, files = (tifffile.imread(path) for path in paths)
         assert (files == memory).all()
         assert np.ptp(memory) > 0
+
+
+def test_an_image_that_is_large_only_at_the_pixel_size_of_the_network_goes_through_files(tmp_path, monkeypatch):
+    space = Space(pixel_size=(1.0, 1.0), unit="micrometer")
+    write_image(tmp_path / "a.tif", Image(pixels=RNG.random((1, 40, 40), np.float32), space=space))
+    model = network_of(2, pixel_size=(0.2, 0.2))
+    assert not is_large(model, 1, (40, 40), kind="probabilities", config=SMALL)
+    assert is_large(model, 1, (200, 200), kind="probabilities", config=SMALL)
+    gone, large = [], predicting._answer_large
+
+    def noted(model, source, *others):
+        gone.append(source.name)
+        return large(model, source, *others)
+
+    monkeypatch.setattr(predicting, "_answer_large", noted)
+    memory, files = (
+        tifffile.imread(path) for path in both_ways(model, tmp_path / "a.tif", tmp_path, kind="probabilities")
+    )
+    assert (files == memory).all()
+    assert gone == ["a.tif"]
 
 
 def test_volumes_go_the_same_way(tmp_path):

@@ -1,5 +1,5 @@
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -103,13 +103,16 @@ def test_the_last_look_is_so_many_times_the_pixels_and_views_of_a_validation():
 
 def test_nobody_knows_how_long_the_last_look_takes_where_the_decoding_is_tuned():
     assert validator_of(judged("a", TWO, kind="objects")).last_look is None
-    assert validator_of().last_look is None
+
+
+def test_there_is_no_last_look_at_nothing():
+    assert validator_of().last_look == 0
 
 
 def test_without_images_there_is_nothing_to_say():
     validator = validator_of()
     assert validator.quick(copier(2)) == {}
-    assert validator.final(copier(2)) == ({}, {})
+    assert validator.final(copier(2)) == ({}, asdict(validator.decoding))
 
 
 def test_without_an_object_anywhere_there_is_no_score_and_no_failure():

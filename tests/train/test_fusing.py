@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from segue.model.unet import UNet, isotropic_config, memory_format
+from segue.train import fusing
 from segue.train.fusing import PLAIN, NormalizationAndReLU, compiled_kernels, fuse
 
 SHAPES = {"2D": (3, 5, 12, 10), "3D": (2, 4, 6, 4, 5), "odd": (1, 3, 7, 9), "one channel": (2, 1, 8, 8)}
@@ -114,6 +115,14 @@ def test_the_network_of_the_paper_has_nothing_to_fuse():
     before = str(network)
     fuse(network, PLAIN)
     assert str(network) == before
+
+
+@pytest.mark.parametrize("channels", [16, 24, 32, 48, 64, 96, 128, 384, 512, 1024])
+def test_sums_are_made_of_many_pixels_at_once_for_every_width(channels):
+    for pixels in (4 * 256 * 256, 3 * 272 * 256, 2 * 64**3, 10 * 40 * 56 * 40):
+        rows = fusing._rows_at_once(torch.empty((pixels, channels), device="meta"))
+        assert rows >= 16
+        assert pixels % rows == 0
 
 
 WITHOUT_COMPILER = """

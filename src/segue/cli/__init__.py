@@ -110,7 +110,10 @@ def run(arguments: list[str] | None = None) -> int:
         # PyTorch says it with a RuntimeError of its own.
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error) and "of memory" not in str(error):
             raise
-        return fail("there is not enough memory; use smaller images, patches or tiles (--tile, --max-memory)", 1)
+        ways = (
+            "predict in smaller tiles (--tile, --max-memory), train with smaller patches or a narrower network (a plan)"
+        )
+        return fail(f"there is not enough memory; {ways}", 1)
     except OSError as error:
         # Files that vanish, change or fail while they are read; whoever writes has said it better before.
         return fail(f"{error.filename or 'the disk'}: {error.strerror or error}", StorageError.exit_code)

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from segue.errors import UsageError
+
 if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
 
     from segue.train.world import World
 
+TOLD = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What whoever starts several processes tells each of them."""
 PATIENCE = timedelta(hours=12)
 """How long a process waits for another one that is busy, such as with judging; one that is gone is noticed at once."""
 
@@ -23,9 +27,15 @@ def joined() -> Iterator["World | None"]:
 
     If several fail, the first one speaks and the others end without a word: most fail because another one did.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield None
         return
+    missing = [name for name in TOLD if not os.environ.get(name)]
+    if missing:
+        raise UsageError(
+            f"the variable WORLD_SIZE = {os.environ['WORLD_SIZE']} says that this is one of several processes, but "
+            f"{', '.join(missing)} is not said; start with torchrun, or unset WORLD_SIZE to train with one process"
+        )
     # Its functions take the group of the moment they are imported as a default value and never let it go; optimisers
     # import it. The group's threads would then still run while Python ends, which aborts the process now and then.
     import torch.distributed.nn  # noqa: F401

@@ -61,9 +61,8 @@ def train(
             raise UsageError(f"give --val or --no-validation, not both: {val} would not be looked at")
         seconds = parse_duration(budget or DEFAULT_BUDGET) if steps is None else None
         if out.suffix != ".segue":
-            raise UsageError(
-                f"the model {out} should be called something.segue; give --out {out.with_suffix('.segue')}"
-            )
+            better = out.with_suffix(".segue") if out.name not in ("", "..") else out / "model.segue"
+            raise UsageError(f"the model {out} should be called something.segue; give --out {better}")
         if not data.exists():
             raise MissingInputError(f"{data}: there is no such folder")
         from segue.config import plan_from_toml

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
@@ -49,7 +49,9 @@ FINAL_SHARE = 0.04
 """Share of a time budget that is kept free for the last look at the held-out images and for writing the model."""
 
 SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING = 120, 500
-"""From such a budget, or such a number of steps on, kernels are compiled: it takes ten seconds and saves a quarter."""
+"""From such a budget, or so many steps, kernels are compiled: it takes ten seconds and saves a twelfth of the rest."""
+STRIPS = "with few images a strip of each judges, which is kinder than new images would be"
+"""What a user should know of scores on parts of the very images that were learnt from (`segue.split`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +170,8 @@ def _fit(
     kernels = _kernels(config, world)
     plan = _plan(fingerprint, config, folder, world, kernels)
     learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
+    if any(part is not None for _, part in judge):
+        plan = replace(plan, reasons=plan.reasons | {"validation": STRIPS})
     observer.on_plan(plan, len(learn), len(judge) if validation is None else len(validation))
     # Only the first process judges: the others need not hold the images for it.
     examples, judged = prepare(pairs, learn, judge if world.is_first else [], plan, spec, observer.on_prepared)
@@ -191,7 +195,8 @@ def _fit(
         dtype=_dtype(plan, world),
         samples=world.share_of(plan.batches.batch),
     )
-    identity = _identity(plan, config, examination, world)
+    judges = [repr(part) for part in judge] if validation is None else [f"{pair.name}" for pair in validation]
+    identity = _identity(plan, config, examination, world, judges)
     same_for_all(identity, world)
     if folder:
         _begin(folder, plan, resume=config.resume)
@@ -241,10 +246,17 @@ def _plan(
     if config.plan is not None:
         check_fits(config.plan, fingerprint)
         return config.plan
-    kept = folder / "plan.toml" if folder and config.resume else None
+    kept = folder / "plan.toml" if folder and config.resume and kept_states(folder) else None
     text = world.from_first(lambda: kept.read_text() if kept and kept.exists() else None)
     if text is not None:
-        return plan_from_toml(text, source=str(kept or "plan.toml"))
+        plan = plan_from_toml(text, source=str(kept or "plan.toml"))
+        check_fits(plan, fingerprint)
+        if config.seed not in (0, plan.train.seed):
+            raise UsageError(
+                f"this training was started with seed {plan.train.seed}, not {config.seed}; leave --seed out to go on "
+                "with it, or start anew without --resume"
+            )
+        return plan
     measure = partial(step_seconds, world=world, kernels=kernels) if config.budget is not None else None
     return make_plan(fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed)
 
@@ -290,7 +302,9 @@ def _pace(config: FitConfig, started: float, world: World, *, last_look: float |
     )
 
 
-def _identity(plan: Plan, config: FitConfig, examination: Examination, world: World) -> dict[str, Any]:
+def _identity(
+    plan: Plan, config: FitConfig, examination: Examination, world: World, judges: list[str]
+) -> dict[str, Any]:
     """What has to be the same for a training to go on."""
 
     def short(text: str) -> str:
@@ -298,7 +312,9 @@ def _identity(plan: Plan, config: FitConfig, examination: Examination, world: Wo
 
     return {
         "plan": short(json.dumps(plan_to_dict(plan) | {"reasons": None}, sort_keys=True)),
+        "preset": config.preset,
         "steps": config.steps,
+        "images to judge with": short("".join(judges)),
         "images": short("".join(one.image.digest for one in examination.images)),
         "masks": short("".join(one.labels.digest for one in examination.images)),
         "threads": torch.get_num_threads(),
@@ -316,7 +332,7 @@ def _finished(
 ) -> Model:
     """The best weights as a model, judged once more on everything that was held out."""
     network = network_from(plan.network, state.best or state.average)
-    end = started + config.budget - 1.0 if config.budget is not None else None
+    end = started + config.budget - state.seconds_before - 1.0 if config.budget is not None else None
     summary, decoding = validator.final(
         network, seconds_left=(lambda: end - time.monotonic()) if end is not None else None
     )
@@ -338,7 +354,7 @@ def _finished(
             "plan": plan_to_dict(plan),
             "fingerprint": fingerprint.to_dict(),
             "steps": state.step,
-            "seconds": round(time.monotonic() - started, 1),
+            "seconds": round(state.seconds_before + time.monotonic() - started, 1),
             "history": state.history,
             "validation": summary,
             "versions": {

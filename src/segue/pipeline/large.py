@@ -20,7 +20,7 @@ from segue.channels import with_channels
 from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.files import make_folder, whole_file
 from segue.io.scratch import Block, Scratch, ScratchArray
-from segue.io.staging import StagedImage, bands, claimed_shape, stage_image
+from segue.io.staging import StagedImage, bands, stage_image
 from segue.io.tiff import encode_tiff_in_blocks
 from segue.normalize import measure_values, rescale
 from segue.objects.decode import DecodeConfig
@@ -62,18 +62,15 @@ class LargeOutcome:
     """Whether the network worked at another pixel size."""
 
 
-def is_large(model: Model, source: Path, *, kind: str, config: PredictConfig | None, max_pixels: int) -> bool:
+def is_large(model: Model, channels: int, shape: Sequence[int], *, kind: str, config: PredictConfig | None) -> bool:
     """Whether the arrays for an image would take more than a quarter of the memory that is meant for a tile.
 
-    False for what cannot be read in parts (NIfTI, TIFF with a palette), and for what cannot be read at all.
+    `shape` holds the lengths of the spatial axes, of the image or of the grid the network works on.
     """
-    shape = claimed_shape(source, max_pixels=max_pixels)
-    if shape is None:
-        return False
     network = model.header.network
-    values = shape[0] + network.channels + network.outputs
+    values = channels + network.channels + network.outputs
     bytes_a_pixel = 4 * values + (_DECODING if kind == "objects" else 0)
-    return prod(shape[1:]) * bytes_a_pixel > (config or model.prediction()).memory // _SHARE
+    return prod(shape) * bytes_a_pixel > (config or model.prediction()).memory // _SHARE
 
 
 def predict_large(

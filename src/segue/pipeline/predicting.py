@@ -12,7 +12,7 @@ from segue.arrays import Image, Probabilities
 from segue.errors import DataError, ImageError, MissingInputError, SegueError, UsageError
 from segue.io.datasets import described_pixel_size
 from segue.io.decoded import DEFAULT_MAX_PIXELS
-from segue.io.files import folder_if_used
+from segue.io.files import folder_if_used, remove_leftovers
 from segue.io.images import (
     answer_name,
     list_images,
@@ -20,11 +20,13 @@ from segue.io.images import (
     write_labels,
     write_probabilities,
 )
+from segue.io.staging import claimed_shape
 from segue.objects.coco import Entry, coco, write_coco
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.exporting import COCO_NAME, Exports, check_exports, write_exports
 from segue.pipeline.large import LargeWishes, is_large, predict_large
 from segue.predict.infer import PredictConfig, Progress
+from segue.resample import needed_shape
 from segue.trained import Answer, Model, most_probable, objects_of
 
 OutputKind = Literal["classes", "probabilities", "objects"]
@@ -100,16 +102,19 @@ def predict_files(
     and nothing was written to it.
     """
     output, observer = output or OutputConfig(), observer or PredictObserver()
-    sources = [path for name in inputs for path in list_images(Path(name))]
+    sources = list(dict.fromkeys(path for name in inputs for path in list_images(Path(name))))
     targets = _targets(sources, Path(out))
     check_exports(output.exports)
     outcomes: list[Outcome] = []
     entries: list[Entry] = []
     with folder_if_used(Path(out)):
+        remove_leftovers(Path(out))
         for source, target in zip(sources, targets, strict=True):
             try:
-                whole = not is_large(model, source, kind=output.kind, config=config, max_pixels=output.max_pixels)
-                answer = _answer_whole if whole else _answer_large
+                # None for what cannot be read in parts (NIfTI, TIFF with a palette), or not at all.
+                shape = claimed_shape(source, max_pixels=output.max_pixels)
+                large = shape and is_large(model, shape[0], shape[1:], kind=output.kind, config=config)
+                answer = _answer_large if large else _answer_whole
                 outcome, found = answer(model, source, target, output, config, observer.on_tile)
                 entries += found
             except (DataError, MissingInputError) as error:
@@ -132,7 +137,13 @@ def _answer_whole(
     """Answer one image that fits into memory: what became of it, and what a COCO data set says of it."""
     image = _with_known_size(read_image(source, max_pixels=output.max_pixels), source, output.pixel_size)
     check_exports(output.exports, image)
-    answer = model.answer(image, config=config, progress=on_tile)
+    grid = needed_shape(image.shape, image.space, model.working)
+    larger = grid != image.shape and is_large(model, image.channels, grid, kind=output.kind, config=config)
+    if larger and claimed_shape(source, max_pixels=output.max_pixels):
+        # The file is small, but not at the pixel size the network works at.
+        del image
+        return _answer_large(model, source, target, output, config, on_tile)
+    answer = model.answer(image, config=config, progress=on_tile, max_pixels=output.max_pixels)
     number, found = _write(target, model, image, answer, output)
     resampled = answer.worked_on is not None
     return Outcome(source, target, objects=number, pixel_size=image.space.micrometres, resampled=resampled), found

@@ -81,7 +81,7 @@ class Validator:
         Images that do not fit into the `seconds_left` are left out; the summary says how many.
         """
         if not self.images:
-            return {}, {}
+            return {}, asdict(self.decoding)
         left = seconds_left or (lambda: math.inf)
         answers = self._answers_in_time(network, allowed=left() * (0.6 if self._of_objects else 1.0))
         decoding = self.decoding
@@ -98,7 +98,9 @@ class Validator:
     @property
     def last_look(self) -> float | None:
         """How many times as long as `quick` predicting everything takes in `final`; None where that tunes as well."""
-        if not self.images or self._of_objects:
+        if not self.images:
+            return 0.0
+        if self._of_objects:
             return None
         views = MIRROR_VIEWS if self.config.mirror else 1
         return views * _pixels(self.images) / _pixels(self._seen_while_training)

@@ -193,5 +193,7 @@ def _like(pixels: Tensor, x: Tensor) -> Tensor:
 
 
 def _rows_at_once(pixels: Tensor) -> int:
+    """How many rows to sum in one go: a power of two, which divides the numbers of pixels of most patches."""
     count, channels = pixels.shape
-    return gcd(count, max(1, VALUES_AT_ONCE // channels))
+    most = max(1, VALUES_AT_ONCE // channels)
+    return gcd(count, 1 << (most.bit_length() - 1))

@@ -73,7 +73,8 @@ def train(
     if state_path:
         load_state(state, state_path, identity=identity or {})
     share_state(state, world)
-    pace.note_resumed(state.seconds)
+    state.seconds_before = state.seconds
+    pace.note_resumed(state.seconds_before)
     saved = time.monotonic()
     with _own_randomness(world.device):
         while not pace.is_over(state.step):

@@ -124,7 +124,7 @@ class TimePace:
 
     def _last_moment(self) -> float:
         slowest, kept = self._slowest_validation, self.reserve
-        if self.last_look is not None and slowest > 0:
+        if self.last_look is not None and (slowest > 0 or self.last_look == 0):
             kept = min(kept, CAUTION * (1 + self.last_look) * slowest + 1.0)
         return self.end - max(kept, 1.5 * slowest + 1.0)
 

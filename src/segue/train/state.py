@@ -35,6 +35,8 @@ class TrainState:
     step: int = 0
     seconds: float = 0.0
     """Time spent in training, over all runs."""
+    seconds_before: float = 0.0
+    """What of it was spent in runs before this one."""
     history: list[Record] = field(default_factory=list)
     validations: int = 0
     """Number of validations done."""
@@ -89,6 +91,9 @@ def load_state(state: TrainState, path: Path, *, identity: dict[str, Any]) -> bo
             continue
         _check_identity(header.get("identity", {}), identity, candidate)
         _fill(state, tensors, header)
+        if candidate != path:
+            # A damaged newer one must not become "the one before it" when the next state is saved.
+            path.unlink(missing_ok=True)
         return True
     if damaged:
         raise ModelFileError(
@@ -121,7 +126,7 @@ def share_state(state: TrainState, world: World) -> None:
         state.history, state.validations = told["history"], told["validations"]
         state.best = {name: tensor.clone() for name, tensor in state.average.items()} if told["best"] else None
         slots = {
-            int(index): {name: torch.empty(shape) for name, shape in shapes.items()}
+            int(index): {name: torch.empty(shape, device=world.device) for name, shape in shapes.items()}
             for index, shapes in told["slots"].items()
         }
     groups = (state.network.state_dict(), state.average, state.best or {}, *(slots[index] for index in sorted(slots)))
