@@ -1,12 +1,10 @@
-import json
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from segue import normalize as rules
 from segue.arrays import Image
-from segue.errors import ImageError, ModelFileError, UsageError
+from segue.errors import ImageError, UsageError
 from segue.normalize import FENCE_WIDTH, Normalization, measure, measure_values, normalize, rescale
 
 
@@ -143,30 +141,6 @@ def test_a_pixel_that_is_no_number_is_refused_with_the_images_name(bad):
     pixels[0, 1, 1] = bad
     with pytest.raises(ImageError, match=r"a\.tif: 1 of 64 pixels are NaN or infinite; replace them"):
         normalize(Image(pixels=pixels, name="a.tif"), Normalization(kind="none"))
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        Normalization(),
-        Normalization(kind="percentile", low=2, high=99),
-        Normalization(kind="fixed", mean=(1.0, 2.0), std=(3.0, 4.0), clip=((0.0, 5.0), (1.0, 2.0))),
-        Normalization(kind="none", rgb_jointly=False),
-    ],
-)
-def test_through_json_and_back_is_the_same_normalisation(config):
-    assert Normalization.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-
-
-@pytest.mark.parametrize("change", [{"kind": "magic"}, {"low": "x"}, {"clip": [1]}, {"mean": None}, {"kind": []}])
-def test_a_damaged_description_is_refused(change):
-    with pytest.raises(ModelFileError, match="cannot be read"):
-        Normalization.from_dict(Normalization().to_dict() | change)
-
-
-def test_a_description_without_a_field_is_refused():
-    with pytest.raises(ModelFileError, match="'low'"):
-        Normalization.from_dict({key: value for key, value in Normalization().to_dict().items() if key != "low"})
 
 
 @pytest.mark.parametrize(

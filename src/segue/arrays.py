@@ -33,6 +33,8 @@ class Space:
     """NIfTI only: the 4x4 matrix from voxel (i, j, k) of the file to RAS+ millimetres."""
     orientation: str = ""
     """NIfTI only: axis codes of the file such as "LPS"; the array in memory is always RAS+, transposed to z y x."""
+    affine_codes: tuple[int, int] = (2, 0)
+    """NIfTI only: what the affine refers to, as codes of sform and qform; 0 for the form that does not hold it."""
 
     @property
     def micrometres(self) -> tuple[float, ...] | None:

@@ -14,15 +14,15 @@ fence; "fixed" clips where the data set says.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, get_args
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.arrays import Image
-from segue.errors import ImageError, ModelFileError, UsageError
+from segue.errors import ImageError, UsageError
 
 NormalizationKind = Literal["standard", "percentile", "fixed", "none"]
 
@@ -72,34 +72,6 @@ class Normalization:
             raise UsageError(f"std = {self.std} holds a number that is not positive; give standard deviations > 0")
         if not all(low < high for low, high in self.clip):
             raise UsageError(f"clip = {self.clip} holds an empty range; give (least, greatest) pairs")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values, for the model file."""
-        plain = asdict(self)
-        return plain | {
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "clip": [list(pair) for pair in self.clip],
-        }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> "Normalization":
-        """The inverse of `to_dict`. Raises ModelFileError if `plain` is not what `to_dict` writes."""
-        try:
-            return cls(
-                kind=plain["kind"],
-                rgb_jointly=bool(plain["rgb_jointly"]),
-                low=float(plain["low"]),
-                high=float(plain["high"]),
-                mean=tuple(float(value) for value in plain["mean"]),
-                std=tuple(float(value) for value in plain["std"]),
-                clip=tuple((float(low), float(high)) for low, high in plain["clip"]),
-            )
-        except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise ModelFileError(
-                f"the normalisation {str(plain)[:200]} cannot be read ({error!r}); "
-                "the file is damaged or of another version"
-            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,6 +69,13 @@ def test_objects_count_as_one_foreground_class():
     assert scores.confusion.tolist() == [[1, 0], [1, 1]]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64, np.int64])
+def test_the_type_of_the_ids_does_not_matter(dtype):
+    ids = np.array([[0, 1, 2, 2]])
+    for truth, predicted in ((ids, ids.astype(dtype)), (ids.astype(dtype), ids)):
+        assert score_classes(truth, predicted).confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 2]]
+
+
 def test_names_come_from_the_labels():
     truth = Labels(ids=np.array([[0, 1, 2]], np.int32), kind="classes", classes=("none", "axon", "myelin"))
     assert "dice/myelin" in score_classes(truth, truth).metrics()

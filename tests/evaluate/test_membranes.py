@@ -55,13 +55,22 @@ def test_v_rand_and_v_info_equal_their_definitions_over_pairs_of_pixels(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_adapted_rand_error_equals_that_of_scikit_image(seed):
+def test_the_adapted_rand_error_equals_that_of_scikit_image_if_no_true_cell_holds_predicted_membrane(seed):
     from skimage.metrics import adapted_rand_error as library
 
     rng = np.random.default_rng(seed)
     truth, predicted = rng.integers(1, 5, (8, 9)), rng.integers(1, 6, (8, 9))
     expected = library(truth, predicted)[0]
     assert adapted_rand_error(count_overlaps(truth, predicted)) == pytest.approx(expected)
+
+
+def test_predicted_membrane_inside_of_a_true_cell_is_in_no_pair_but_one_more_segment_for_scikit_image():
+    from skimage.metrics import adapted_rand_error as library
+
+    truth, predicted = np.array([[1, 1, 1, 1]]), np.array([[1, 1, 0, 0]])
+    # Pairs in one segment of both, of the prediction, of the truth: 2, 2, 12; with the zeros as a segment 4, 4, 12.
+    assert adapted_rand_error(count_overlaps(truth, predicted)) == pytest.approx(1 - 2 * 2 / (2 + 12))
+    assert library(truth, predicted)[0] == pytest.approx(1 - 2 * 4 / (4 + 12))
 
 
 def test_information_agrees_with_the_variation_of_information_of_scikit_image():
@@ -181,6 +190,25 @@ def test_thinning_gives_every_pixel_to_the_nearest_segment():
     segments = np.array([[3, 0, 0, 0, 0, 8]])
     assert thin_borders(segments).tolist() == [[3, 3, 3, 8, 8, 8]]
     assert thin_borders(np.zeros((2, 2), int)).tolist() == [[0, 0], [0, 0]]
+
+
+def test_whole_numbers_that_are_no_classes_of_the_truth_are_refused():
+    truth = Labels(ids=TWO_CELLS, kind="classes", classes=("membrane", "cell"))
+    in_bytes = np.where(TWO_CELLS == 1, 243, 12).astype(np.uint8)
+    message = r"holds the value 243, but the classes of the truth are 0 to 1 \(membrane, cell\); save probabilities as"
+    with pytest.raises(LabelError, match=message):
+        score_membranes(truth, in_bytes)
+    assert score_membranes(TWO_CELLS, in_bytes).thresholds == (0.5,)  # a bare array does not know its classes
+    objects = Labels(ids=TWO_CELLS * 7, kind="objects")
+    assert score_membranes(truth, objects).v_rand == 1
+
+
+def test_a_mask_of_0_and_255_is_a_mask_of_0_and_1_where_the_membrane_is_0():
+    truth = Labels(ids=TWO_CELLS, kind="classes", classes=("membrane", "cell"))
+    assert score_membranes(truth, TWO_CELLS * 255).metrics() == score_membranes(truth, TWO_CELLS).metrics()
+    turned = Labels(ids=1 - TWO_CELLS, kind="classes", classes=("cell", "membrane"))
+    with pytest.raises(LabelError, match=r"the value 255, but the classes of the truth are 0 to 1 \(cell, membrane\)"):
+        score_membranes(turned, (1 - TWO_CELLS) * 255)
 
 
 def test_what_is_no_probability_is_refused():

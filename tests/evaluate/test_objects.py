@@ -336,6 +336,39 @@ def test_objects_of_unknown_class_count_as_objects_but_in_no_class():
     assert missed["average_precision/red"] == 1
 
 
+def squares(*columns):
+    """Objects 1, 2, ... of 10 rows each, from the first column given to the one before the second."""
+    ids = np.zeros((14, 60), np.int32)
+    for number, (start, stop) in enumerate(columns, 1):
+        ids[2:12, start:stop] = number
+    return ids
+
+
+def test_an_object_that_reaches_beyond_one_of_unknown_class_is_spurious_in_no_class():
+    truth = with_classes(squares((2, 12), (20, 30), (40, 50)), {1: 1, 2: IGNORE, 3: 2})
+    found = with_classes(squares((2, 12), (20, 31), (40, 50)), {1: 1, 2: 1, 3: 2})
+    metrics = score_objects(truth, found).metrics()
+    assert metrics["average_precision"] == metrics["class_accuracy"] == 1
+    assert metrics["average_precision/red"] == metrics["average_precision_50_95/red"] == 1
+    assert metrics["average_precision/white"] == 1
+    assert metrics["count_error/red"] == 0
+
+
+@pytest.mark.parametrize(
+    ("columns", "spurious"),
+    [
+        pytest.param((30, 36), 0, id="inside"),
+        pytest.param((35, 44), 0, id="more than half of it"),
+        pytest.param((36, 44), 1, id="half of it"),
+        pytest.param((20, 60), 0, id="half of it, which matches at 0.5"),
+    ],
+)
+def test_what_matches_an_unknown_object_or_lies_on_it_by_more_than_half_is_in_no_class(columns, spurious):
+    truth = with_classes(squares((2, 12), (20, 40)), {1: 1, 2: IGNORE})
+    found = with_classes(squares((2, 12), columns), {1: 1, 2: 1})
+    assert score_objects(truth, found).metrics()["average_precision/red"] == 1 / (1 + spurious)
+
+
 def test_a_class_that_is_nowhere_has_no_score_and_is_left_out_of_the_mean():
     metrics = score_objects(with_classes(ROW, dict.fromkeys((1, 2, 3, 4), 1)), with_classes(ROW, {1: 1, 2: 1}))
     assert math.isnan(metrics.metrics()["f1/white"])

@@ -239,6 +239,34 @@ def test_the_older_form_of_the_medical_decathlon_is_read(tmp_path):
     assert resolve_spec(pairs).spec.classes == ("background", "a", "b")
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_an_nnunet_case_of_three_channels_may_be_one_colour_image(tmp_path, suffix):
+    colours = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    (tmp_path / "imagesTr").mkdir()
+    Pillow.fromarray(colours).save(tmp_path / "imagesTr" / f"a_0000{suffix}")
+    put(tmp_path / "labelsTr" / f"a{suffix}", (colours[..., 0] > 9).astype(np.uint8))
+    channels = {"0": "R", "1": "G", "2": "B"}
+    content = {"channel_names": channels, "labels": {"background": 0, "road": 1}, "file_ending": suffix}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    pairs = find_pairs(tmp_path)
+    assert reasons(pairs) == []
+    image, _ = read_pair(pairs[0], resolve_spec(pairs).spec)
+    assert image.is_rgb
+    assert np.array_equal(image.pixels, np.moveaxis(colours, -1, 0))
+
+
+@pytest.mark.parametrize(("suffix", "channels", "there"), [(".nii.gz", 3, 1), (".tif", 2, 1), (".tif", 3, 2)])
+def test_a_missing_channel_is_no_colour_image_in_nifti_nor_beside_another_channel(tmp_path, suffix, channels, there):
+    names = [f"a_{number:04d}{suffix}" for number in range(channels)]
+    for name in names[:there]:
+        put(tmp_path / "imagesTr" / name, np.zeros((3, 4, 5), np.uint8))
+    put(tmp_path / "labelsTr" / f"a{suffix}", np.zeros((3, 4, 5), np.uint8))
+    content = {"channel_names": dict(enumerate("abc"[:channels])), "labels": {"background": 0, "road": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=f"imagesTr/ lacks {', '.join(names[there:])}"):
+        find_pairs(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

@@ -132,6 +132,66 @@ def test_an_answer_to_a_tiff_can_be_written_as_nifti_with_its_pixel_size(tmp_pat
     assert load(tmp_path / "a.nii.gz").header.get_zooms() == pytest.approx((0.25, 0.5, 2.0))
 
 
+@pytest.mark.parametrize(("side", "version"), [(32_767, b"n+1"), (32_768, b"n+2")])
+def test_a_side_above_32767_is_written_as_version_2(tmp_path, side, version):
+    ids = np.arange(side).reshape(1, side) % 3
+    write_labels(tmp_path / "a.nii", ids, space=Space(pixel_size=(2.0, 3.0), unit="micrometer"))
+    head = (tmp_path / "a.nii").read_bytes()[:348]
+    assert version in (head[344:347], head[4:7])
+    image = read_image(tmp_path / "a.nii")
+    assert np.array_equal(image.pixels[0], ids)
+    assert image.space.micrometres == pytest.approx((2.0, 3.0))
+
+
+@pytest.mark.parametrize("codes", [(4, 4), (1, 1), (2, 0), (2, 1), (0, 1)])
+@pytest.mark.parametrize("code", ["RAS", "LPS", "ASR"])
+def test_what_sform_and_qform_refer_to_is_restored_on_writing(tmp_path, codes, code):
+    stored, affine = oriented(code)
+    picture = nibabel.Nifti1Image(stored, affine)
+    picture.set_qform(affine, codes[1])
+    picture.set_sform(affine, codes[0])
+    nibabel.save(picture, tmp_path / "a.nii")
+    write_labels(tmp_path / "b.nii", RAS.transpose(2, 1, 0), space=read_image(tmp_path / "a.nii").space)
+    written = load(tmp_path / "b.nii")
+    assert (written.header["sform_code"], written.header["qform_code"]) == codes
+    assert np.allclose(written.affine, affine, rtol=0, atol=1e-5)
+    assert np.array_equal(np.asarray(written.dataobj), stored)
+
+
+def write_with_another_qform(path):
+    picture = nibabel.Nifti1Image(RAS, RAS_AFFINE)
+    picture.set_qform(np.diag([0.5, 0.75, 2.5, 1]), 1)
+    picture.set_sform(RAS_AFFINE, 4)
+    nibabel.save(picture, path)
+
+
+def write_with_a_damaged_qform(path):
+    picture = nibabel.Nifti1Image(RAS, RAS_AFFINE)
+    picture.set_qform(RAS_AFFINE, 1)
+    picture.set_sform(RAS_AFFINE, 4)
+    picture.header["quatern_b"] = 7
+    nibabel.save(picture, path)
+
+
+def write_with_a_code_that_does_not_exist(path):
+    picture = nibabel.Nifti1Image(RAS, RAS_AFFINE)
+    picture.set_sform(RAS_AFFINE, 4)
+    picture.header["qform_code"] = 77
+    nibabel.save(picture, path)
+
+
+@pytest.mark.parametrize(
+    "write", [write_with_another_qform, write_with_a_damaged_qform, write_with_a_code_that_does_not_exist]
+)
+def test_a_qform_that_is_not_the_affine_is_not_claimed_for_it(tmp_path, write):
+    write(tmp_path / "a.nii")
+    space = read_image(tmp_path / "a.nii").space
+    assert np.allclose(np.array(space.affine), RAS_AFFINE)
+    write_labels(tmp_path / "b.nii", RAS.transpose(2, 1, 0), space=space)
+    header = load(tmp_path / "b.nii").header
+    assert (header["sform_code"], header["qform_code"]) == (4, 0)
+
+
 @pytest.mark.parametrize("code", ["RAS", "LPS", "ASR"])
 def test_probabilities_have_their_channels_last_and_the_orientation_of_the_file(tmp_path, code):
     stored, affine = oriented(code)

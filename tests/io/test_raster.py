@@ -8,6 +8,7 @@ from PIL import Image as Pillow
 
 from segue.errors import ImageError
 from segue.io.images import read_image, write_png
+from segue.io.raster import raster_shape
 
 GRAY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RED_GREEN_BLUE = np.stack([GRAY, GRAY[::-1], 255 - GRAY], axis=-1)
@@ -64,6 +65,17 @@ def test_a_16_bit_colour_png_keeps_all_its_bits(tmp_path, channels):
     image = read_image(path)
     assert np.array_equal(image.pixels, np.moveaxis(values[..., :3], -1, 0))
     assert image.is_rgb
+
+
+def test_alpha_is_dropped_from_a_16_bit_gray_png(tmp_path):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    values = (np.arange(3 * 4 * 2).reshape(3, 4, 2) * 2357).astype(np.uint16)
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(values))
+    image = read_image(path)
+    assert np.array_equal(image.pixels, values[np.newaxis, ..., 0])
+    assert not image.is_rgb
+    assert raster_shape(path, kind="PNG") == (1, 3, 4)
 
 
 def test_a_bilevel_image_is_0_and_1(tmp_path):

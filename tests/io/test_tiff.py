@@ -215,6 +215,25 @@ def test_the_pixel_size_of_imagej_is_given_in_micrometres(tmp_path, unit):
 @pytest.mark.parametrize(
     ("dots", "unit", "expected"),
     [
+        (96, "inch", None),
+        (300, "in", None),
+        (118.11, "cm", None),
+        (28.346, "centimeter", None),
+        (50_800, "inch", (0.5, 0.5)),
+        (40_000, "cm", (0.25, 0.25)),
+        (0.1, "mm", (10_000, 10_000)),
+        (0.1, "um", (10, 10)),
+    ],
+)
+def test_inches_and_centimetres_of_imagej_are_believed_only_below_5_micrometres_a_pixel(tmp_path, dots, unit, expected):
+    tifffile.imwrite(tmp_path / "a.tif", PLANE, imagej=True, resolution=(dots, dots), metadata={"unit": unit})
+    size = read_image(tmp_path / "a.tif").space.pixel_size
+    assert size == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("dots", "unit", "expected"),
+    [
         (72, "inch", None),
         (300, "inch", None),
         (4800, "inch", None),

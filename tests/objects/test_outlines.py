@@ -113,16 +113,6 @@ def test_geojson_read_back_gives_the_identical_ids(tmp_path):
     assert measured == [None, {"area": 5.0}, None]
 
 
-def test_an_offset_moves_the_outline_into_the_full_image():
-    feature = geojson(np.ones((1, 1), int), offset=(100, 200))["features"][0]
-    assert sorted(map(tuple, feature["geometry"]["coordinates"][0][:-1])) == [
-        (200, 100),
-        (200, 101),
-        (201, 100),
-        (201, 101),
-    ]
-
-
 def test_each_class_has_its_name_and_always_its_colour():
     classes = ("red", "white")
     both = geojson(np.array([[1, 0, 2]]), object_classes=["white", "red"], classes=classes)["features"]

@@ -51,6 +51,10 @@ def test_everything_stands_beside_the_objects_and_tells_one_story(shape, tmp_pat
     slices = 1 if len(shape) == 2 else shape[0]
     features = json.loads((tmp_path / "a.b.geojson").read_text())["features"]
     assert [one["properties"]["classification"]["name"] for one in features] == ["white", "red"] * slices
+    measured = features[0]["properties"]["measurements"]
+    assert measured["confidence"] == 0.75
+    assert measured["mean_0"] == pytest.approx(float(rows[0]["mean_0"]))
+    assert not {"id", "class"} & set(measured)
     assert len(zipfile.ZipFile(tmp_path / "a.b.rois.zip").namelist()) == 2 * slices
     assert [one["category_id"] for _, annotations in entries for one in annotations] == [2, 1] * slices
     assert [one["score"] for one in entries[0][1]] == [0.75, 1]

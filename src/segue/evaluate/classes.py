@@ -94,7 +94,7 @@ def score_classes(
                 f"the {what} holds class {ids.max()}, but there are only the {len(names)} classes "
                 f"{', '.join(names)} (0 to {len(names) - 1}); name all classes or map the values"
             )
-    joint = true.astype(np.int64) * len(names) + found
+    joint = true.astype(np.int64) * len(names) + found.astype(np.int64)
     table = np.bincount(joint, minlength=len(names) ** 2).reshape(len(names), len(names))
     return ClassScores(classes=names, confusion=table.astype(np.int64))
 

@@ -94,14 +94,19 @@ def score_membranes(
     class named "membrane", else 0), or object ids (then the objects are the true segments). `predicted` is a
     floating map of the probability of cell in [0, 1], or class ids with the meaning of `truth`. Pixels where
     the truth is IGNORE do not count. `warp_distance` limits the warping, in pixels from the true boundary.
-    Raises LabelError if the two do not fit each other or a probability is outside of [0, 1].
+    Raises LabelError if the two do not fit each other, a probability is outside of [0, 1], or whole numbers are no
+    classes of a truth that knows its own (masks of 0 and 255 aside).
     """
     true = as_ids(truth)
     wall = membrane_class(truth) if membrane is None else membrane
     true_cell = (true != wall) & (true != IGNORE)
     is_objects = isinstance(truth, Labels) and truth.kind == "objects"
     true_segments = true if is_objects else _components(true_cell)
-    probability, levels = _as_probability(true, as_ids(predicted), wall, tuple(thresholds))
+    found = as_ids(predicted)
+    probability, levels = _as_probability(true, found, wall, tuple(thresholds))
+    is_partition = is_objects or (isinstance(predicted, Labels) and predicted.kind == "objects")
+    if isinstance(truth, Labels) and not is_partition and found.dtype.kind != "f":
+        _check_classes(truth.classes, found, wall)
 
     v_rand, v_info, rand_error = [], [], []
     for level in levels:
@@ -177,11 +182,12 @@ def information_score(overlaps: Overlaps) -> float:
 
 
 def adapted_rand_error(overlaps: Overlaps) -> float:
-    """1 - F-score over pairs of pixels, the challenge's first measure (and scikit-image's).
+    """1 - F-score over pairs of pixels, the challenge's first measure.
 
     Precision is the share of pairs in one predicted segment that are in one true segment, recall the other
     way round, so F = 2 sum n_ij (n_ij - 1) / (sum s_i (s_i - 1) + sum t_j (t_j - 1)). A pixel in no predicted
-    segment is in no pair of it. NaN if no side has a pair.
+    segment is in no pair of it, whereas scikit-image takes all such pixels inside of true cells for one more
+    segment: the two are equal only where there are none. NaN if no side has a pair.
     """
     together, predicted, true = (
         float((sizes.astype(np.float64) * (sizes - 1)).sum())
@@ -204,6 +210,20 @@ def _as_probability(
             "but probabilities of cell lie between 0 and 1; scale it, or give class ids as whole numbers"
         )
     return predicted, thresholds
+
+
+def _check_classes(classes: Sequence[str], predicted: NDArray[Any], wall: int) -> None:
+    """Raise LabelError if whole numbers are no ids of `classes`, such as probabilities in bytes.
+
+    Masks of 0 and one other value, such as 255, may stand for membrane and cell if the membrane is 0.
+    """
+    highest = int(predicted.max(initial=0))
+    is_mask = wall == 0 and bool(((predicted == 0) | (predicted == highest)).all())
+    if highest >= len(classes) and not is_mask:
+        raise LabelError(
+            f"the prediction holds the value {highest}, but the classes of the truth are 0 to {len(classes) - 1} "
+            f"({', '.join(classes)}); save probabilities as float in [0, 1]"
+        )
 
 
 def _components(cell: NDArray[np.bool_]) -> NDArray[Any]:

@@ -185,7 +185,8 @@ def score_objects(
     `truth` and `predicted` hold object ids, 0 for background, of one shape and any number of axes; pixels
     where the truth is IGNORE do not count. `thresholds` are IoUs, ascending, and the single scores are taken
     at the first. If both are `Labels` with `object_classes`, every class is scored alone too, where true objects of
-    unknown class do not count. Raises LabelError if the two do not fit each other.
+    unknown class do not count, nor predicted ones that match them or lie on them by more than half.
+    Raises LabelError if the two do not fit each other.
     """
     overlaps = count_overlaps(as_ids(truth), as_ids(predicted))
     scores = _scores(overlaps, thresholds)
@@ -223,10 +224,13 @@ def _score_classes(
     true, found = truth.classes_of(overlaps.truth_ids), predicted.classes_of(overlaps.predicted_ids)
     pairs = overlaps.matches(thresholds[0])
     true_of_pair, found_of_pair = true[overlaps.truth_index[pairs]], found[overlaps.predicted_index[pairs]]
-    if (true == IGNORE).any():
+    unknown = true == IGNORE
+    if unknown.any():
+        aside = overlaps.predicted_ids[_on_unknown(overlaps, unknown, pairs)]
         ids = np.where(truth.classes_of(truth.ids) == IGNORE, IGNORE, truth.ids)
         overlaps = count_overlaps(ids, predicted.ids)
         true, found = truth.classes_of(overlaps.truth_ids), predicted.classes_of(overlaps.predicted_ids)
+        found[np.isin(overlaps.predicted_ids, aside)] = IGNORE
     return ObjectClassScores(
         by_class={
             name: _scores(_only(overlaps, true == number, found == number), thresholds)
@@ -236,6 +240,18 @@ def _score_classes(
         same=int(((true_of_pair == found_of_pair) & (true_of_pair != IGNORE)).sum()),
         matched=int((true_of_pair != IGNORE).sum()),
     )
+
+
+def _on_unknown(overlaps: Overlaps, unknown: NDArray[np.bool_], pairs: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """(P,) whether a predicted object matches one of the `unknown` true ones, (T,), in the matching `pairs`, or has
+    more than half of its area on them."""
+    rows = unknown[overlaps.truth_index]
+    covered = np.bincount(
+        overlaps.predicted_index[rows], weights=overlaps.shared[rows], minlength=len(overlaps.predicted_ids)
+    )
+    on_unknown: NDArray[np.bool_] = 2 * covered > overlaps.predicted_areas
+    on_unknown[overlaps.predicted_index[pairs[rows[pairs]]]] = True
+    return on_unknown
 
 
 def _only(overlaps: Overlaps, true: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Overlaps:

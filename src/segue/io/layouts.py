@@ -91,6 +91,12 @@ def _nnunet(root: Path) -> Layout | None:
         names = [f"{case}_{number:04d}{suffix}" for number in range(len(channels))]
         if names[0] not in images and mask.name in images:  # MSD: all channels in one 4D file
             names = [mask.name]
+        if (
+            len(names) == 3
+            and ".nii" not in suffix.lower()
+            and [name in images for name in names] == [True, False, False]
+        ):
+            names = names[:1]  # a natural image: red, green and blue in one file
         missing = [name for name in names if name not in images]
         if missing:
             findings.append(

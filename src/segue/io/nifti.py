@@ -22,6 +22,8 @@ _MAX_EXTENSION = 2**24
 """Bytes that header and extensions may take before the pixels begin."""
 _MAX_TRAILER = 2**20
 """Bytes that may follow the pixels of a compressed file."""
+_LONGEST_SIDE = 2**15 - 1
+"""Voxels along an axis that version 1 can count."""
 _MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
 """Codes of the header for metre, millimetre and micrometre; files that say nothing mean millimetres."""
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
@@ -56,15 +58,17 @@ def decode_nifti(path: Path, *, max_pixels: int) -> Decoded:
         as_stored = proxy.slope == 1 and proxy.inter == 0
         values = proxy.get_unscaled() if as_stored else np.asarray(proxy, np.float32)
         affine = np.array(image.affine, np.float64)
+        codes = _affine_codes(image.header, affine)
     affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
-    return _interpret(np.asarray(values), affine)
+    return _interpret(np.asarray(values), affine, codes)
 
 
 def encode_nifti(path: Path, values: NDArray[Any], *, space: Space, channels: bool = False) -> None:
     """Write `values`, ([Z,] Y, X) or with `channels` (C, [Z,] Y, X), in the orientation that `space`
     remembers.
 
-    Without an affine in `space`, the pixel size becomes a diagonal affine in millimetres.
+    Without an affine in `space`, the pixel size becomes a diagonal affine in millimetres. A side that version 1
+    cannot count makes it a file of version 2.
     """
     nibabel = _nibabel()
     orientations = nibabel.orientations
@@ -82,8 +86,12 @@ def encode_nifti(path: Path, values: NDArray[Any], *, space: Space, channels: bo
         stored = stored[..., 0]
         if len(space.orientation) == 2:
             stored = stored[:, :, 0]
-    picture = nibabel.Nifti1Image(np.ascontiguousarray(stored), affine)
+    flavour = nibabel.Nifti1Image if max(stored.shape) <= _LONGEST_SIDE else nibabel.Nifti2Image
+    picture = flavour(np.ascontiguousarray(stored), affine)
     picture.header.set_xyzt_units("mm")
+    sform, qform = space.affine_codes
+    picture.set_qform(affine, qform)
+    picture.set_sform(affine, sform)
     nibabel.save(picture, str(path))
 
 
@@ -131,8 +139,23 @@ def _inflate(stream: BinaryIO, head: bytes, end: int) -> BinaryIO:
     return io.BytesIO(data)
 
 
-def _interpret(values: NDArray[Any], affine: NDArray[np.float64]) -> Decoded:
-    """Voxels of the file (X, Y[, Z[, C]]) to channels first, RAS+, transposed."""
+def _affine_codes(header: Any, affine: NDArray[np.float64]) -> tuple[int, int]:
+    """What `affine`, in the units of the header, refers to; see `Space.affine_codes`."""
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if not sform and not qform:
+        return Space().affine_codes
+    if sform and qform:
+        try:
+            other = header.get_qform()
+        except ValueError:  # its quaternion is none; nobody has to read it, for the sform is the affine
+            return sform, 0
+        if not np.allclose(other, affine, rtol=1e-4, atol=1e-3 * np.abs(affine[:3, :3]).max()):
+            return sform, 0
+    return sform, qform
+
+
+def _interpret(values: NDArray[Any], affine: NDArray[np.float64], codes: tuple[int, int]) -> Decoded:
+    """Voxels of the file (X, Y[, Z[, C]]) to channels first, RAS+, transposed; `codes` as in `Space`."""
     nibabel = _nibabel()
     is_rgb = values.dtype.names is not None
     if is_rgb:
@@ -163,6 +186,7 @@ def _interpret(values: NDArray[Any], affine: NDArray[np.float64]) -> Decoded:
         unit="millimeter",
         affine=tuple(tuple(float(value) for value in row) for row in affine),
         orientation="".join(str(code) for code in nibabel.orientations.aff2axcodes(affine))[:file_axes],
+        affine_codes=codes,
     )
     return Decoded(values=moved, space=space, is_rgb=is_rgb)
 

@@ -1,5 +1,5 @@
-"""PNG, JPEG, BMP and GIF through Pillow; PNG with 16-bit colours through imagecodecs, because Pillow keeps
-only 8.
+"""PNG, JPEG, BMP and GIF through Pillow; PNG of several 16-bit channels through imagecodecs, because Pillow keeps
+only 8 bits of them.
 
 Resolutions in these formats are those of printers and screens, so the pixel size stays unknown.
 Pixels are taken as stored: a rotation noted in EXIF data is not applied, for a mask beside the image has
@@ -29,6 +29,8 @@ _CONVERSIONS = {
     "YCbCr": "RGB",
 }
 """Modes that are turned into another one: alpha is dropped, colours become red, green, blue."""
+_GRAY_WITH_ALPHA = 4
+"""Its code in the head of a PNG."""
 
 
 def decode_raster(path: Path, *, kind: str, max_pixels: int) -> Decoded:
@@ -40,14 +42,13 @@ def decode_raster(path: Path, *, kind: str, max_pixels: int) -> Decoded:
         picture = _open(stream, kind)
         with picture:
             width, height = picture.size
-            channels = 3 if _CONVERSIONS.get(picture.mode, picture.mode) == "RGB" else 1
             check_claim((height, width), channels=1, max_pixels=max_pixels, raster=True)
             if getattr(picture, "is_animated", False):
                 raise DecodeError(
                     f"it is an animation of {getattr(picture, 'n_frames', 'several')} frames; save each "
                     f"frame as an image, or the planes of a volume as a multi-page TIFF"
                 )
-            if kind == "PNG" and channels == 3 and _png_depth(path) == 16:
+            if kind == "PNG" and picture.mode in ("RGB", "RGBA") and _png_type(path)[0] == 16:
                 return _decode_deep_png(path)
             if picture.mode in ("P", "PA"):
                 return _decode_palette(picture, kind)
@@ -64,6 +65,8 @@ def raster_shape(path: Path, *, kind: str) -> tuple[int, int, int]:
     """Channels, height and width that the head of a file claims. Raises whatever Pillow raises for a damaged file."""
     with path.open("rb") as stream, _open(stream, kind) as picture:
         colours = _CONVERSIONS.get(picture.mode, picture.mode) in ("RGB", "P")
+        if kind == "PNG" and _png_type(path)[1] == _GRAY_WITH_ALPHA:  # which Pillow calls RGBA if it has 16 bits
+            colours = False
         return (3 if colours else 1, picture.size[1], picture.size[0])
 
 
@@ -104,10 +107,11 @@ def _decode_palette(picture: "PillowImage", kind: str) -> Decoded:
     return Decoded(values=indices[np.newaxis], palette=colours)
 
 
-def _png_depth(path: Path) -> int:
+def _png_type(path: Path) -> tuple[int, int]:
+    """Bits of a channel, and the code of the kind of colour."""
     with path.open("rb") as stream:
         head = stream.read(26)
-    return head[24]
+    return head[24], head[25]
 
 
 def _decode_deep_png(path: Path) -> Decoded:
@@ -115,7 +119,8 @@ def _decode_deep_png(path: Path) -> Decoded:
 
     values = np.asarray(imagecodecs.png_decode(path.read_bytes()))
     check_kind(values.dtype)
-    return Decoded(values=_channels_first(values[..., :3]), is_rgb=True)
+    is_rgb = values.shape[-1] > 2
+    return Decoded(values=_channels_first(values[..., : 3 if is_rgb else 1]), is_rgb=is_rgb)
 
 
 def _channels_first(values: NDArray[Any]) -> NDArray[Any]:

@@ -25,9 +25,13 @@ _MICROMETRES = {
 }
 """Length units as OME and ImageJ write them; the backslash forms are what ImageJ makes of the micro sign."""
 
+_OF_PRINTERS = {"inch", "in", "cm", "centimeter"}
+"""Units in which ImageJ carries on the resolution of a screen or a printer."""
+
 LARGEST_TRUSTED = 5.0
-"""Micrometres. A plain resolution tag is believed only if its pixel is smaller than this, that is above
-5,080 dots per inch: coarser values are nearly always those of a screen, a printer or a default."""
+"""Micrometres. A plain resolution tag, or ImageJ's in inches or centimetres, is believed only if its pixel is smaller
+than this, that is above 5,080 dots per inch: coarser values are nearly always those of a screen, a printer or a
+default."""
 
 SMALLEST_TRUSTED = 1e-5
 """Micrometres. Smaller pixels than a hundredth of a nanometre are damaged tags."""
@@ -74,16 +78,16 @@ def _ome_sizes(tif: Any, index: int) -> Sizes:
 
 def _imagej_sizes(tif: Any, page: Any) -> Sizes:
     metadata = tif.imagej_metadata or {}
-    factor = _MICROMETRES.get(str(metadata.get("unit", "")))
+    unit = str(metadata.get("unit", ""))
+    factor = _MICROMETRES.get(unit)
     if factor is None:
         return (None, None, None)
     depth = _number(metadata.get("spacing"))
-    y, x = (_pixels_per_unit(page, tag) for tag in ("YResolution", "XResolution"))
-    return (
-        None if depth is None else abs(depth) * factor,
-        None if y is None else factor / y,
-        None if x is None else factor / x,
-    )
+    per_unit = (_pixels_per_unit(page, tag) for tag in ("YResolution", "XResolution"))
+    y, x = (None if one is None else factor / one for one in per_unit)
+    if unit in _OF_PRINTERS and max(y or 0, x or 0) >= LARGEST_TRUSTED:
+        return (None, None, None)
+    return (None if depth is None else abs(depth) * factor, y, x)
 
 
 def _tag_sizes(page: Any) -> Sizes:

@@ -20,8 +20,6 @@ from segue.normalize import Normalization
 FORMAT = 1
 """Version of the file format. It grows when an older Segue could no longer read the file."""
 
-SUFFIX = ".segue"
-
 
 class ModelHeader(BaseModel):
     """Everything about a model but its weights."""

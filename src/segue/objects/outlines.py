@@ -74,14 +74,13 @@ def geojson(
     object_classes: Sequence[str] | None = None,
     classes: Sequence[str] = (OBJECT,),
     measurements: Mapping[int, Mapping[str, float]] | None = None,
-    offset: tuple[int, int] = (0, 0),
 ) -> dict[str, Any]:
-    """A GeoJSON FeatureCollection of detections, in pixels of the full image, origin at its top left.
+    """A GeoJSON FeatureCollection of detections, in pixels of the image, origin at its top left.
 
     `ids` are (Y, X) or (Z, Y, X); in a volume an object has one feature in each slice that it meets, whose plane is
     named as in QuPath. The id of an object is the name of its features. `object_classes` are the names of the classes
     of the ids 1..n, out of `classes`; the first of `classes` is the class of all without them. `measurements` are
-    names and numbers for each id; `offset` is (y, x) of `ids` in the full image.
+    names and numbers for each id.
     """
     features = []
     for slice_, plane in planes(ids):
@@ -96,7 +95,7 @@ def geojson(
             }
             if measurements is not None and value in measurements:
                 properties["measurements"] = dict(measurements[value])
-            geometry = _geometry(polygons, offset)
+            geometry = _geometry(polygons)
             if slice_ is not None:
                 geometry["plane"] = {"c": -1, "z": slice_, "t": 0}
             features.append({"type": "Feature", "geometry": geometry, "properties": properties})
@@ -108,11 +107,10 @@ def write_geojson(path: Path, collection: Mapping[str, Any]) -> None:
     write_whole(path, json.dumps(collection, separators=(",", ":"), allow_nan=False).encode())
 
 
-def _geometry(polygons: list[Polygon], offset: tuple[int, int]) -> dict[str, Any]:
-    moved = [[[[x + offset[1], y + offset[0]] for x, y in ring] for ring in polygon] for polygon in polygons]
-    if len(moved) == 1:
-        return {"type": "Polygon", "coordinates": moved[0]}
-    return {"type": "MultiPolygon", "coordinates": moved}
+def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
+    if len(polygons) == 1:
+        return {"type": "Polygon", "coordinates": polygons[0]}
+    return {"type": "MultiPolygon", "coordinates": polygons}
 
 
 def _rings(parts: NDArray[Any]) -> list[tuple[int, Ring]]:

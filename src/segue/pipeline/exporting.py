@@ -79,7 +79,7 @@ def write_exports(
     names = told.names(tuple(classes))
     named: dict[str, Any] = {"object_classes": names, "classes": classes[1:]}
     table: Table = {}
-    if exports.table:
+    if exports.table or "geojson" in exports.outlines:
         table = measure_objects(objects, image, foreground=answer.foreground, object_classes=names)
         if len(classes) > 2:
             table["class_confidence"] = told.confidence.tolist()
@@ -88,7 +88,7 @@ def write_exports(
     if "parquet" in exports.table:
         write_parquet(target.with_name(f"{stem}.parquet"), table)
     if "geojson" in exports.outlines:
-        write_geojson(target.with_name(f"{stem}.geojson"), geojson(objects, **named))
+        write_geojson(target.with_name(f"{stem}.geojson"), geojson(objects, measurements=_numbers(table), **named))
     if "imagej" in exports.outlines:
         write_imagej(target.with_name(f"{stem}.rois.zip"), objects, **named)
     if exports.overlay:
@@ -109,6 +109,15 @@ def overlay(image: Image, objects: NDArray[Any]) -> NDArray[np.uint8]:
     chosen = pick_slices(len(objects))
     pictures = np.stack([show_image(replace(image, pixels=image.pixels[:, z])) for z in chosen])
     return side_by_side(draw_outlines(pictures, objects[chosen]))
+
+
+def _numbers(table: Table) -> dict[int, dict[str, float]]:
+    """What is a number in each row of a table, by id: what QuPath shows as measurements."""
+    columns = {name: values for name, values in table.items() if name not in ("id", "class")}
+    return {
+        number: {name: float(values[row]) for name, values in columns.items() if values[row] is not None}
+        for row, number in enumerate(table["id"])
+    }
 
 
 def _confidences(objects: NDArray[Any], foreground: NDArray[np.float32]) -> dict[int, float]:
