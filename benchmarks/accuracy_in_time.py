@@ -32,8 +32,8 @@ SHOWN = {
 def table(rows: list[dict[str, Any]]) -> str:
     """All trials as a table in Markdown."""
     lines = [
-        "| Data | Tool | Minutes | Steps | Scores on the held-out images | An image |",
-        "|---|---|---|---|---|---|",
+        "| Data | Tool | Minutes | Cores | Steps | Scores on the held-out images | An image |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in sorted(rows, key=lambda one: (one["data"], one["minutes"], one["tool"])):
         names = [name for name in SHOWN[DATA_SETS[row["data"]].kind] if name in row["metrics"]]
@@ -46,6 +46,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             row["data"],
             tool,
             f"{row['minutes']:g}",
+            str(row["machine"]["cores"]),
             f"{row['steps']:,}",
             scores,
             f"{row['seconds_an_image']:.3f} s",

@@ -40,6 +40,7 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
             high = [
                 (m if score["high"] is None else score["high"]) - m for m, score in zip(middle, scores, strict=True)
             ]
+            cores = " and ".join(str(number) for number in sorted({row["machine"]["cores"] for row in points}))
             axes.errorbar(
                 [row["minutes"] for row in points],
                 middle,
@@ -48,7 +49,7 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
                 marker=MARKS[tool],
                 capsize=3,
                 linestyle="--" if options else "-",
-                label=f"{NAMES[tool]} {options}".strip(),
+                label=f"{NAMES[tool]} {options}".strip() + f" ({cores} core{'s' if cores != '1' else ''})",
             )
         minutes = sorted({row["minutes"] for row in own})
         axes.set_xscale("log")

@@ -31,10 +31,14 @@ SCORES = {
 
 def table(rows: list[dict[str, Any]]) -> str:
     """A row for each trial, in Markdown."""
-    lines = [f"| Minutes | Tool | Steps | {' | '.join(SCORES.values())} | An image |", "|---" * (len(SCORES) + 4) + "|"]
+    lines = [
+        f"| Minutes | Tool | Cores | Steps | {' | '.join(SCORES.values())} | An image |",
+        "|---" * (len(SCORES) + 5) + "|",
+    ]
     for row in sorted(rows, key=lambda one: (one["minutes"], one["tool"])):
         values = [row["metrics"][name]["mean"] for name in SCORES]
-        cells = [f"{row['minutes']:g}", " ".join([row["tool"], row["options"]]).strip(), f"{row['steps']:,}"]
+        tool, cores = " ".join([row["tool"], row["options"]]).strip(), row["machine"]["cores"]
+        cells = [f"{row['minutes']:g}", tool, str(cores), f"{row['steps']:,}"]
         cells += ["-" if value is None else f"{value:.3f}" for value in values]
         cells.append(f"{row['seconds_an_image']:.3f} s")
         lines.append(f"| {' | '.join(cells)} |")

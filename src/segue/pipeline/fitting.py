@@ -48,7 +48,7 @@ from segue.units import format_duration, parse_duration
 FINAL_SHARE = 0.04
 """Share of a time budget that is kept free for the last look at the held-out images and for writing the model."""
 
-SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING = 120, 500
+SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING = 180, 500
 """From such a budget, or so many steps, kernels are compiled: it takes ten seconds and saves a twelfth of the rest."""
 STRIPS = "with few images a strip of each judges, which is kinder than new images would be"
 """What a user should know of scores on parts of the very images that were learnt from (`segue.split`)."""
@@ -195,7 +195,7 @@ def _fit(
         dtype=_dtype(plan, world),
         samples=world.share_of(plan.batches.batch),
     )
-    judges = [repr(part) for part in judge] if validation is None else [f"{pair.name}" for pair in validation]
+    judges = [repr(part) for part in judge] if validation is None else [pair.name for pair in validation]
     identity = _identity(plan, config, examination, world, judges)
     same_for_all(identity, world)
     if folder:
