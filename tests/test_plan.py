@@ -196,6 +196,11 @@ def test_the_network_is_as_wide_as_the_time_allows(affordable, width, power):
     assert_the_network_takes_the_patch(plan)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_answers_are_averaged_over_mirror_images_unless_objects_are_wanted(name):
+    assert make_plan(KINDS[name]).mirror == (KINDS[name].kind != "objects")
+
+
 def test_the_reason_tells_how_many_steps_fit():
     plan = make_plan(KINDS["small volumes"], budget=3000.0, step_seconds=lambda network, batches: 0.5)
     assert plan.network.width == WIDTHS[3][0]

@@ -190,6 +190,8 @@ def make_plan(
         augment=default_augmentation(patch, rgb=fingerprint.colour != "gray", spacing=spacing),
         loss=loss,
         train=TrainConfig(seed=seed),
+        # Averaged distance maps are flatter: objects were found no better with mirror images, at seven times the time.
+        mirror=fingerprint.kind != "objects",
         reasons=why_size | reasons,
     )
 
