@@ -1,9 +1,9 @@
 """Batch normalisation and ReLU with one look at memory where PyTorch takes several, for training on processors.
 
 Between two convolutions nothing is computed that the matrix units could help with: the time goes into reading and
-writing the features. PyTorch writes them after the normalisation and again after the ReLU, and looks at them six times
-for the gradient; here the statistics and the answer take one look each, forwards and backwards. The kernels are plain
-functions below, which `torch.compile` makes machine code of where there is a C++ compiler.
+writing the features. PyTorch does so five times forwards and eight times backwards; here it is three and five times.
+The kernels are plain functions below, which `torch.compile` makes machine code of where there is a C++ compiler. As
+they stand they serve several processes that normalise as one.
 """
 
 from collections.abc import Callable

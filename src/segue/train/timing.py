@@ -51,8 +51,8 @@ def step_seconds(
 ) -> float:
     """Seconds of one training step of all processes: the quickest of at most STEPS, after one to warm up.
 
-    With `kernels`, the normalisation is theirs.
-    The quickest, because whatever else the machine does can only make a step slower.
+    The quickest, because whatever else the machine does can only make a step slower. With `kernels`, the normalisation
+    is theirs.
     """
     world = world or World()
     share = replace(batches, batch=len(world.share_of(batches.batch)))
