@@ -559,7 +559,7 @@ INPUTS = [
         "table of classes",
         predict_good("--table"),
         2,
-        r"tables, outlines, overlays and .* are of objects; ask for objects instead of classes",
+        r"tables, outlines, overlays and .* are of objects; ask for objects instead of classes \(--as objects\)",
     ),
     Bad("no pixels allowed", predict_good("--max-pixels 0"), 2, r"--max-pixels is at least 1, not 0"),
     Bad("no --out", shell("predict m.segue a.tif"), 2, usage("predict", r"Missing option '--out'\..*")),

@@ -161,7 +161,10 @@ def test_a_world_that_is_only_half_told_is_a_usage_error():
     )
     assert done.returncode == 2
     (line,) = said(done.stderr)
-    assert "one of several processes, but RANK, MASTER_ADDR, MASTER_PORT is not said; start with torchrun" in line
+    assert (
+        "one of several processes, but without RANK, MASTER_ADDR, MASTER_PORT they cannot meet; start with torchrun"
+        in line
+    )
 
 
 LEAVE = """

@@ -53,7 +53,7 @@ class OutputConfig:
         if (self.exports or self.decoding) and self.kind != "objects":
             raise UsageError(
                 f"tables, outlines, overlays and settings of the decoding are of objects; ask for objects instead of "
-                f"{self.kind}"
+                f"{self.kind} (--as objects)"
             )
 
 
