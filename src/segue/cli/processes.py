@@ -34,8 +34,8 @@ def joined() -> Iterator["World | None"]:
     if missing:
         raise UsageError(
             f"the variable WORLD_SIZE = {os.environ['WORLD_SIZE']} says that this is one of several processes, but "
-            f"without {', '.join(missing)} they cannot meet; start with torchrun, or unset WORLD_SIZE to train with one "
-            "process"
+            f"without {', '.join(missing)} they cannot meet; start with torchrun, or unset WORLD_SIZE to train "
+            "with one process"
         )
     # Its functions take the group of the moment they are imported as a default value and never let it go; optimisers
     # import it. The group's threads would then still run while Python ends, which aborts the process now and then.
