@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.augment.geometry import GeometryConfig
 from segue.config import plan_from_toml, plan_to_toml
 from segue.errors import TileError, UsageError
 from segue.fingerprint import Fingerprint
@@ -201,6 +202,15 @@ def test_answers_are_averaged_over_mirror_images_unless_objects_are_wanted(name)
     assert make_plan(KINDS[name]).mirror == (KINDS[name].kind != "objects")
 
 
+@pytest.mark.parametrize("preset", ["auto", "paper"])
+def test_images_that_lie_the_same_way_round_are_not_mirrored_and_the_plan_says_so(preset):
+    plan = make_plan(replace(KINDS["small volumes"], oriented=(True, True, False)), preset=preset)
+    assert plan.augment.geometry.flips == (False, False, True)
+    assert not plan.mirror
+    assert "along z and y" in plan.reasons["augment"]
+    assert plan_from_toml(plan_to_toml(plan), source="plan.toml") == replace(plan, reasons={})
+
+
 def test_the_reason_tells_how_many_steps_fit():
     plan = make_plan(KINDS["small volumes"], budget=3000.0, step_seconds=lambda network, batches: 0.5)
     assert plan.network.width == WIDTHS[3][0]
@@ -252,6 +262,11 @@ PLAN = make_plan(KINDS["gray 512"])
         ({"batches": replace(PLAN.batches, patch=(256,))}, UsageError, "has 1 axes, the network 2"),
         ({"batches": replace(PLAN.batches, patch=(256, 250))}, TileError, "cannot take 250 px .* 240 or 256 px"),
         ({"targets": replace(PLAN.targets, class_weights=(1.0,) * 3)}, UsageError, "3 class weights for 2 outputs"),
+        (
+            {"augment": replace(PLAN.augment, geometry=GeometryConfig(flips=(True,) * 3))},
+            UsageError,
+            "flips = .* has 3 entries, but the network has 2",
+        ),
         ({"validation_fraction": 1.0}, UsageError, "from 0 to below 1, not 1.0"),
         ({"validation_fraction": -0.1}, UsageError, "from 0 to below 1, not -0.1"),
     ],

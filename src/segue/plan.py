@@ -89,6 +89,12 @@ class Plan:
             )
         for geometry, size in zip(axis_geometries(self.network), self.batches.patch, strict=True):
             geometry.output_size(size)  # says which sizes are legal
+        flips = self.augment.geometry.flips
+        if isinstance(flips, tuple) and len(flips) != self.network.spatial_axes:
+            raise UsageError(
+                f"augment.geometry.flips = {list(flips)} has {len(flips)} entries, but the network has "
+                f"{self.network.spatial_axes} spatial axes; give one for each axis, or true or false for all"
+            )
         if self.targets.class_weights and len(self.targets.class_weights) > self.network.outputs:
             raise UsageError(f"{len(self.targets.class_weights)} class weights for {self.network.outputs} outputs")
         if self.pixel_size is not None and len(self.pixel_size) != self.network.spatial_axes:
@@ -152,8 +158,7 @@ def make_plan(
         raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{preset}"')
     if preset == "paper":
         return _paper_plan(fingerprint, seed=seed)
-    spacing = relative_spacing(fingerprint.pixel_size) or (1.0,) * fingerprint.spatial_axes
-    patch, factors, kernels = _patch_and_levels(fingerprint, spacing)
+    patch, factors, kernels = _patch_and_levels(fingerprint)
     targets, loss, reasons = _what_to_learn(fingerprint)
     batches = BatchConfig(
         patch=patch,
@@ -187,12 +192,12 @@ def make_plan(
         normalization=Normalization(kind="standard"),
         targets=targets,
         batches=batches,
-        augment=default_augmentation(patch, rgb=fingerprint.colour != "gray", spacing=spacing),
+        augment=_augmentation(fingerprint, patch),
         loss=loss,
         train=TrainConfig(seed=seed),
         # Averaged distance maps are flatter: objects were found no better with mirror images, at seven times the time.
-        mirror=fingerprint.kind != "objects",
-        reasons=why_size | reasons,
+        mirror=fingerprint.kind != "objects" and not any(fingerprint.oriented),
+        reasons=why_size | reasons | _why_orientation(fingerprint),
     )
 
 
@@ -215,11 +220,13 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
         normalization=Normalization(kind="standard"),
         targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
         batches=BatchConfig(patch=patch, batch=1, foreground=0.0),
-        augment=default_augmentation(patch, rgb=fingerprint.colour != "gray"),
+        augment=_augmentation(fingerprint, patch),
         loss=LossConfig(cross_entropy=1.0, dice=0.0),
         train=TrainConfig(seed=seed, learning_rate=2e-4),
         mirror=False,
-        reasons=why_size | {"network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter"},
+        reasons=why_size
+        | {"network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter"}
+        | _why_orientation(fingerprint),
     )
 
 
@@ -272,14 +279,34 @@ def relative_spacing(pixel_size: Sequence[float] | None) -> tuple[float, ...] | 
     return tuple(round(length / min(pixel_size), 3) for length in pixel_size) if pixel_size else None
 
 
+def _augmentation(fingerprint: Fingerprint, patch: tuple[int, ...]) -> AugmentConfig:
+    return default_augmentation(
+        patch,
+        rgb=fingerprint.colour != "gray",
+        spacing=relative_spacing(fingerprint.pixel_size),
+        oriented=fingerprint.oriented,
+    )
+
+
+def _why_orientation(fingerprint: Fingerprint) -> dict[str, str]:
+    if not any(fingerprint.oriented):
+        return {}
+    names = [name for name, one in zip("zyx"[-fingerprint.spatial_axes :], fingerprint.oriented, strict=True) if one]
+    return {
+        "augment": f"the classes lie the same way round along {' and '.join(names)} in all images: not mirrored there, "
+        "and turned a little only"
+    }
+
+
 def _patch_and_levels(
-    fingerprint: Fingerprint, spacing: Sequence[float]
+    fingerprint: Fingerprint,
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
     """Patch, pooling factors and kernels. A coarse axis is not pooled nor convolved until the others are as coarse.
 
     The patch is as large as the median image if it may be; else its longest axes are cut, to equal lengths in space.
     """
     axes = fingerprint.spatial_axes
+    spacing = relative_spacing(fingerprint.pixel_size) or (1.0,) * axes
     shape = fingerprint.working_shape or fingerprint.median_shape
     wanted = [float(length) for length in shape]
     longest = max(length * size for length, size in zip(shape, spacing, strict=True))

@@ -1,6 +1,6 @@
 import pytest
 
-from segue.augment.compose import AugmentConfig, Parameters, default_augmentation, draw, rng_for
+from segue.augment.compose import LEANING, AugmentConfig, Parameters, default_augmentation, draw, rng_for
 from segue.augment.geometry import identity
 from segue.augment.intensity import Intensity
 from segue.errors import UsageError
@@ -51,3 +51,13 @@ def test_only_colour_images_get_colour_and_thick_slices_no_tilt():
 def test_a_negative_strength_is_refused():
     with pytest.raises(UsageError, match="strength = -1 cannot be used; give 0 or more"):
         AugmentConfig(strength=-1)
+
+
+def test_what_lies_the_same_way_round_is_not_mirrored_there_and_hardly_turned():
+    upright = default_augmentation((40, 56, 40), oriented=(True, True, False)).geometry
+    assert upright.flips == (False, False, True)
+    assert (upright.quarter_turns, upright.rotation) == (False, LEANING)
+    slices = default_augmentation((40, 56, 40), oriented=(True, False, False)).geometry
+    assert slices.flips == (False, True, True)
+    assert (slices.quarter_turns, slices.rotation) == (True, 180)  # turns of a slice keep its place
+    assert default_augmentation((64, 64), oriented=(False, False)) == default_augmentation((64, 64))

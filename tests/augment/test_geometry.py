@@ -82,6 +82,11 @@ def test_a_shear_keeps_the_area():
         assert np.linalg.det(matrix) == pytest.approx(1)
 
 
+def test_only_the_axes_that_may_be_are_mirrored():
+    drawn = matrices(60, axes=3, flips=(True, False, True))
+    assert {tuple(np.diag(matrix)) for matrix in drawn} == {(a, 1, b) for a in (-1, 1) for b in (-1, 1)}
+
+
 @pytest.mark.parametrize("axes", [2, 3])
 def test_flips_and_quarter_turns_are_whole_numbers_and_all_occur(axes):
     drawn = matrices(400, axes=axes, flips=True, quarter_turns=True)

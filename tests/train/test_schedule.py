@@ -4,6 +4,7 @@ from itertools import pairwise
 import pytest
 
 from segue.train.schedule import (
+    ALL_AVERAGED,
     VALIDATION_SHARE,
     StepPace,
     TimePace,
@@ -54,6 +55,18 @@ def test_the_beginning_is_forgotten():
     assert [averaging_weight(step, share=0.05) for step in (1, 19, 20)] == [1.0, 1.0, 1.0]
     part = math.prod(1 - averaging_weight(step, share=0.05) for step in range(21, 61))
     assert 0 < part < 1e-15
+
+
+def test_only_some_of_many_steps_count_and_the_window_stays():
+    weights = {step: averaging_weight(step, share=0.05) for step in range(1, 4001)}
+    assert all(weights[step] for step in range(1, ALL_AVERAGED + 1))
+    assert [step for step in range(3001, 3013) if weights[step]] == [3004, 3008, 3012]
+    # The mean age of what is averaged is a share of the steps, as if each of them counted.
+    left, age = 1.0, 0.0
+    for step in range(4000, 0, -1):
+        age += left * weights[step] * (4000 - step)
+        left *= 1 - weights[step]
+    assert age == pytest.approx(0.05 * 4000, rel=0.1)
 
 
 def test_an_average_that_spans_all_steps_is_their_mean():

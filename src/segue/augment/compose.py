@@ -17,6 +17,9 @@ from segue.augment.geometry import Geometry, GeometryConfig, draw_geometry
 from segue.augment.intensity import Intensity, IntensityConfig, draw_intensity
 from segue.augment.settings import check_not_below
 
+LEANING = 30.0
+"""Degrees by which what lies the same way round in all images leans to one side or the other."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
@@ -53,18 +56,27 @@ def default_augmentation(
     rgb: bool = False,
     strength: float = 1.0,
     spacing: Sequence[float] | None = None,
+    oriented: Sequence[bool] = (),
 ) -> AugmentConfig:
     """A configuration for patches of this size, (Y, X) or (Z, Y, X).
 
     The elastic grid is at least as fine as half the patch (but 16 to 128 pixels), with displacements of
     10/128 of its spacing: a 256x256 patch gets the paper's 10 pixels. Shifts reach 1/32 of the patch. Colour
     changes are for `rgb` images. Volumes whose slices are more than three times as thick as their pixels
-    (`spacing`) are not tilted.
+    (`spacing`) are not tilted. Along `oriented` axes images lie the same way round: they are not mirrored there,
+    nor turned by more than LEANING in a plane with such an axis.
     """
     grid = min(max(max(patch_shape) / 2, 16.0), 128.0)
     tilted = spacing is None or max(spacing) <= 3 * min(spacing)
+    turned = not any(oriented[-2:])
     return AugmentConfig(
-        geometry=GeometryConfig(tilt=15.0 if tilted else 0.0, shift=max(patch_shape) // 32),
+        geometry=GeometryConfig(
+            flips=tuple(not one for one in oriented) if any(oriented) else True,
+            quarter_turns=turned,
+            rotation=180.0 if turned else LEANING,
+            tilt=LEANING / 2 if tilted else 0.0,
+            shift=max(patch_shape) // 32,
+        ),
         elastic=ElasticConfig(spacing=grid, std=grid * 10 / 128),
         intensity=IntensityConfig(colour_chance=0.5 if rgb else 0.0),
         strength=strength,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.arrays import IGNORE, Image, Labels
+from segue.fingerprint.orientation import class_centres
 from segue.fingerprint.planes import middle_plane
 
 THUMBNAIL = 32
@@ -98,6 +99,8 @@ class LabelMeasure:
     """None for class labels."""
     digest: str
     """SHA-256 of shape and ids, and of the classes of objects: equal masks have equal digests."""
+    centres: NDArray[np.float64] | None = None
+    """(K - 1, axes), where each class but the background lies (`class_centres`); None for objects."""
 
     @property
     def is_empty(self) -> bool:
@@ -171,7 +174,13 @@ def measure_labels(labels: Labels) -> LabelMeasure:
         counts = (ids.size - ignored - covered, covered)
         return LabelMeasure(counts=counts, ignored=ignored, objects=objects, digest=digest)
     per_class = np.bincount(ids[ids >= 0].ravel(), minlength=len(labels.classes))
-    return LabelMeasure(counts=tuple(per_class.tolist()), ignored=ignored, objects=None, digest=digest)
+    return LabelMeasure(
+        counts=tuple(per_class.tolist()),
+        ignored=ignored,
+        objects=None,
+        digest=digest,
+        centres=class_centres(ids, classes=len(labels.classes)),
+    )
 
 
 def _measure_object_classes(labels: Labels, *, ids_digest: str) -> LabelMeasure:

@@ -10,6 +10,7 @@ import numpy as np
 from segue.arrays import LabelKind
 from segue.fingerprint.duplicates import Group
 from segue.fingerprint.measures import ImageMeasure, LabelMeasure, ObjectMeasure
+from segue.fingerprint.orientation import oriented_axes
 from segue.fingerprint.pixel_sizes import pixel_sizes, working_shape
 
 Colour = Literal["gray", "rgb", "mixed"]
@@ -98,6 +99,8 @@ class Fingerprint:
     """None for class labels."""
     near_duplicates: tuple[Group, ...]
     """Groups of images (numbers in the order of the pairs) that show nearly the same."""
+    oriented: tuple[bool, ...] = ()
+    """Along which axes all images lie the same way round, as scans of a body do; empty for objects."""
 
     def to_dict(self) -> dict[str, Any]:
         """Lists, dictionaries, numbers and texts only."""
@@ -140,6 +143,7 @@ def summarise_set(
     gray = sum(len(image.channels) == 1 or (image.is_rgb and not image.is_colourful) for image in images)
     colour: Colour = "mixed" if colourful and gray else "rgb" if colourful else "gray"
     counts = np.sum([label.counts for label in labels], axis=0, dtype=np.float64)
+    centres = [label.centres for label in labels if label.centres is not None and label.centres.shape[1] == axes]
     ignored = sum(label.ignored for label in labels)
     channels = 3 if colourful else _most(1 if image.is_rgb else len(image.channels) for image in images)
     return Fingerprint(
@@ -165,6 +169,7 @@ def summarise_set(
         ignored=ignored / max(counts.sum() + ignored, 1),
         objects=_objects([label.objects for label in labels if label.objects is not None], axes=axes),
         near_duplicates=tuple(near_duplicates),
+        oriented=oriented_axes(centres) if centres else (),
     )
 
 

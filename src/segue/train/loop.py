@@ -130,10 +130,13 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     world.sum_gradients(network.parameters())
-    torch.nn.utils.clip_grad_norm_(network.parameters(), config.largest_gradient)
+    norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+    if float(norm) > config.largest_gradient:  # else there is nothing to multiply, and nothing to write
+        torch.nn.utils.clip_grads_with_norm_(network.parameters(), config.largest_gradient, norm)
     optimizer.step()
     state.step += 1
-    _update_average(state, averaging_weight(state.step, share=config.average_share))
+    if weight := averaging_weight(state.step, share=config.average_share):
+        _update_average(state, weight)
     return {"step": float(state.step), "progress": progress, "loss": value, "rate": rate}
 
 
