@@ -8,6 +8,7 @@ import torch
 from segue.arrays import IGNORE, Labels
 from segue.evaluate.objects import score_objects
 from segue.model.unet import UNet, isotropic_config
+from segue.objects.tune import EVALUATIONS
 from segue.pipeline import validating
 from segue.pipeline.validating import SCORE_NAMES, Validator, spread
 from segue.predict.infer import PredictConfig, predict
@@ -91,22 +92,31 @@ def test_the_tuned_decoding_is_the_one_that_is_scored():
     assert score_objects(TWO, seen).average_precision == pytest.approx(2 / 3)
 
 
-def test_the_last_look_is_so_many_times_the_pixels_and_views_of_a_validation():
+def test_how_long_the_last_look_takes_follows_from_a_validation(monkeypatch):
+    clock = iter(range(0, 100, 2))  # each look at it is 2 s after the one before: predicting takes 2 s, scoring 2 s
+    monkeypatch.setattr("segue.pipeline.validating.time.monotonic", lambda: float(next(clock)))
     images = [judged(name, TWO > 0, kind="classes") for name in "abcd"]
     validator = validator_of(*images)
-    assert validator.last_look == 1
-    mirrored = replace(validator, config=replace(validator.config, mirror=True))
-    assert mirrored.last_look == 8
-    half = replace(mirrored, budget=2 * TWO.size / validating.PIXELS_A_SECOND)
-    assert half.last_look == 16
+    assert validator.last_look() is None
+    validator.quick(copier(2))
+    assert validator.last_look() == pytest.approx(2 + validating.SCORINGS * 2)
+    validator.config = replace(validator.config, mirror=True)
+    assert validator.last_look() == pytest.approx(8 * 2 + validating.SCORINGS * 2)
+    validator.budget = 2 * TWO.size / validating.PIXELS_A_SECOND  # half of the pixels are seen while training
+    validator.quick(copier(2))
+    assert validator.last_look() == pytest.approx(2 * (8 * 2 + validating.SCORINGS * 2))
 
 
-def test_nobody_knows_how_long_the_last_look_takes_where_the_decoding_is_tuned():
-    assert validator_of(judged("a", TWO, kind="objects")).last_look is None
+def test_where_the_decoding_is_tuned_the_last_look_takes_longer(monkeypatch):
+    clock = iter(range(0, 100, 2))
+    monkeypatch.setattr("segue.pipeline.validating.time.monotonic", lambda: float(next(clock)))
+    validator = validator_of(judged("a", TWO, kind="objects"))
+    validator.quick(copier(3))
+    assert validator.last_look() == pytest.approx(2 + (validating.SCORINGS + EVALUATIONS) * 2)
 
 
 def test_there_is_no_last_look_at_nothing():
-    assert validator_of().last_look == 0
+    assert validator_of().last_look() == 0
 
 
 def test_without_images_there_is_nothing_to_say():

@@ -148,14 +148,14 @@ def test_a_pace_of_time_ends_in_time_with_the_schedule_completed(speed, validati
 
 def test_a_last_look_whose_length_is_known_leaves_no_more_time_than_it_takes():
     clock = Clock()
-    pace = TimePace(end=clock.now + 600, reserve=24.0, last_look=8.0, clock=clock)
+    pace = TimePace(end=clock.now + 600, reserve=24.0, last_look=lambda: 4.0, clock=clock)
     run(pace, clock, STEP_SECONDS["quick"], validations=8, validation_seconds=lambda number: 0.5)
-    assert 8 * 0.5 < pace.end - clock.now < 8 * 0.5 + 5  # the last validation is over, the last look is to come
+    assert 4.0 < pace.end - clock.now < 4.0 + 5  # the last validation is over, the last look is to come
 
 
 def test_no_last_look_takes_more_than_the_reserve_or_the_longest_validation():
     clock = Clock()
-    pace = TimePace(end=clock.now + 600, reserve=24.0, last_look=8.0, clock=clock)
+    pace = TimePace(end=clock.now + 600, reserve=24.0, last_look=lambda: 96.0, clock=clock)
     run(pace, clock, STEP_SECONDS["quick"], validations=8, validation_seconds=lambda number: 12.0)
     assert pace.end - clock.now == pytest.approx(24.0 - 12.0, abs=1)
 

@@ -24,6 +24,8 @@ GRID: dict[str, list[Any]] = {
     "smoothing": [0.0, 0.5, 1.0, 2.0],
 }
 """Values to try, the settings that matter most first."""
+EVALUATIONS = 40
+"""Decodings that are tried, at most, unless the caller says otherwise."""
 CONFIDENCES = (0.0, 0.6, 0.7, 0.75, 0.8, 0.85)
 """Values to try for `smallest_confidence`."""
 SIZE_QUANTILES = (0.001, 0.01, 0.03, 0.06)
@@ -34,7 +36,7 @@ def tune_decoding(
     examples: Sequence[Example],
     *,
     start: DecodeConfig | None = None,
-    evaluations: int = 40,
+    evaluations: int = EVALUATIONS,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> DecodeConfig:
     """The settings of largest `decoding_score` on `examples` that `evaluations` decodings of all find.

@@ -290,7 +290,7 @@ def _dtype(plan: Plan, world: World) -> torch.dtype:
     return torch.bfloat16 if bf16 else torch.float32
 
 
-def _pace(config: FitConfig, started: float, world: World, *, last_look: float | None) -> Pace:
+def _pace(config: FitConfig, started: float, world: World, *, last_look: Callable[[], float | None]) -> Pace:
     if config.steps is not None:
         return StepPace(config.steps)
     assert config.budget is not None

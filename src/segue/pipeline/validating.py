@@ -16,7 +16,7 @@ from segue.evaluate.summary import ImageScores, summarise
 from segue.model.unet import UNet
 from segue.objects.classes import classify_objects
 from segue.objects.decode import DecodeConfig, decode_objects
-from segue.objects.tune import Example, decoding_score, tune_decoding
+from segue.objects.tune import EVALUATIONS, Example, decoding_score, tune_decoding
 from segue.predict.infer import PredictConfig, predict, prepare
 from segue.resample import resample_labels, resample_values
 from segue.train.examples import Judged
@@ -30,13 +30,15 @@ MIRROR_VIEWS = 8
 """A prediction with mirror images costs about so many without."""
 PIXELS_FOR_TUNING = 1 << 22
 """The object decoding is tuned on no more pixels than this."""
+SCORINGS = 3
+"""All scores of an image take about so many times as long as the one that is looked at while training."""
 SCORE_NAMES = {"classes": "dice", "objects": "average_precision_50_95"}
 """The score that decides which weights are best."""
 SEVERAL_CLASSES_SCORE = "mean_class_average_precision_50_95"
 """The one for objects of several classes: an object of the wrong class is not found."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Validator:
     """Scores networks on the held-out images."""
 
@@ -49,6 +51,10 @@ class Validator:
     """Seconds that the whole training may take, if that is limited."""
     decoding: DecodeConfig = field(default_factory=DecodeConfig)
     """How objects are decoded until the decoding is tuned."""
+    _predicting: float = field(init=False, default=math.nan)
+    """Seconds a pixel that the latest `quick` took to predict."""
+    _judging: float = field(init=False, default=math.nan)
+    """Seconds a pixel that it took to score what was predicted."""
 
     def quick(self, network: UNet) -> dict[str, float]:
         """The scores of a few images without mirror images, for the training loop; empty without any image."""
@@ -56,8 +62,16 @@ class Validator:
         if not chosen:
             return {}
         config = replace(self.config, mirror=False)
+        pixels = _pixels(chosen)
+        started = time.monotonic()
         prepared = prepare(network, config)
         answers = [predict(prepared, one.pixels, classes=len(self.classes), config=config) for one in chosen]
+        predicted = time.monotonic()
+        scores = self._quick_scores(chosen, answers)
+        self._predicting, self._judging = (predicted - started) / pixels, (time.monotonic() - predicted) / pixels
+        return scores
+
+    def _quick_scores(self, chosen: Sequence[Judged], answers: Sequence[NDArray[np.float32]]) -> dict[str, float]:
         if chosen[0].labels.object_classes is not None:
             rows = [self._scores(one, answer, self.decoding) for one, answer in zip(chosen, answers, strict=True)]
             found = summarise(rows, resamples=1)["metrics"]
@@ -95,15 +109,18 @@ class Validator:
         summary["left_out"] = len(self.images) - len(answers)
         return summary, asdict(decoding)
 
-    @property
     def last_look(self) -> float | None:
-        """How many times as long as `quick` predicting everything takes in `final`; None where that tunes as well."""
+        """Seconds that `final` will take, judged by what `quick` took; None before there was one."""
         if not self.images:
             return 0.0
-        if self._of_objects:
+        if math.isnan(self._predicting):
             return None
         views = MIRROR_VIEWS if self.config.mirror else 1
-        return views * _pixels(self.images) / _pixels(self._seen_while_training)
+        pixels = _pixels(self.images)
+        judged = SCORINGS * pixels
+        if self._of_objects:
+            judged += EVALUATIONS * min(pixels, PIXELS_FOR_TUNING)
+        return views * pixels * self._predicting + judged * self._judging
 
     @property
     def _seen_while_training(self) -> list[Judged]:

@@ -83,8 +83,8 @@ class TimePace:
     """When all must be done, on `clock`."""
     reserve: float
     """Seconds kept free at the end."""
-    last_look: float | None = None
-    """How many times as long as a validation the last look takes; None if nothing of the kind is known."""
+    last_look: Callable[[], float | None] = lambda: None
+    """Seconds that the last look will take; None while nothing of the kind is known."""
     clock: Clock = time.monotonic
     agree: Callable[[float], float] = float
     """Where several processes train together, it gives each what the first one says: clocks differ."""
@@ -130,8 +130,8 @@ class TimePace:
 
     def _last_moment(self) -> float:
         slowest, kept = self._slowest_validation, self.reserve
-        if self.last_look is not None and (slowest > 0 or self.last_look == 0):
-            kept = min(kept, CAUTION * (1 + self.last_look) * slowest + 1.0)
+        if (last_look := self.last_look()) is not None:
+            kept = min(kept, CAUTION * (slowest + last_look) + 1.0)
         return self.end - max(kept, 1.5 * slowest + 1.0)
 
 
