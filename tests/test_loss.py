@@ -62,28 +62,35 @@ def test_soft_dice_leaves_out_a_class_that_is_in_no_target():
 
 
 def test_auxiliary_loss_is_the_relative_entropy_of_two_coins():
-    logits, target, _ = random_case(classes=2)
+    logits, target, weights = random_case(classes=2)
     maps = np.random.default_rng(1).uniform(0.01, 0.99, logits.shape)
     s = 1 / (1 + np.exp(-logits))
     entropy = maps * np.log(maps / s) + (1 - maps) * np.log((1 - maps) / (1 - s))
     known = (target != IGNORE)[:, None].repeat(2, axis=1)
-    found = auxiliary_loss(torch.tensor(logits), torch.tensor(maps), torch.tensor(target))
-    assert found.item() == pytest.approx(entropy[known].mean(), rel=1e-9)
+    found = auxiliary_loss(*(torch.tensor(array) for array in (logits, maps, target, weights)))
+    assert found.item() == pytest.approx((weights[:, None] * entropy)[known].mean(), rel=1e-9)
 
 
 def test_inside_and_outside_of_objects_count_alike_however_many_pixels_they_have():
     maps = torch.tensor([0.0, 0.0, 0.0, 1.0]).reshape(1, 1, 1, 4)
     known = torch.zeros(1, 1, 4, dtype=torch.int64)
-    found = auxiliary_loss(torch.zeros(1, 1, 1, 4), maps, known)
+    found = auxiliary_loss(torch.zeros(1, 1, 1, 4), maps, known, torch.ones(1, 1, 4))
     assert found.item() == pytest.approx(2 * np.log(2))  # each side is wrong by one bit
+
+
+def test_each_pixel_of_a_map_counts_as_its_weight_says():
+    maps = torch.tensor([0.0, 0.0, 1.0]).reshape(1, 1, 1, 3)
+    known = torch.zeros(1, 1, 3, dtype=torch.int64)
+    found = auxiliary_loss(torch.zeros(1, 1, 1, 3), maps, known, torch.tensor([[[1.0, 4.0, 3.0]]]))
+    assert found.item() == pytest.approx((5 / 2 + 3) * np.log(2))  # means over pixels, of weighted bits
 
 
 def test_auxiliary_loss_of_the_perfect_answer_is_0():
     maps = torch.tensor([0.1, 0.5, 0.9]).reshape(1, 1, 1, 3)
-    known = torch.zeros(1, 1, 3, dtype=torch.int64)
-    assert auxiliary_loss(maps.logit(), maps, known).item() == pytest.approx(0, abs=1e-7)
+    known, ones = torch.zeros(1, 1, 3, dtype=torch.int64), torch.ones(1, 1, 3)
+    assert auxiliary_loss(maps.logit(), maps, known, ones).item() == pytest.approx(0, abs=1e-7)
     certain = torch.tensor([0.0, 1.0, 1.0]).reshape(1, 1, 1, 3)
-    assert auxiliary_loss(200 * certain - 100, certain, known).item() == pytest.approx(0, abs=1e-7)
+    assert auxiliary_loss(200 * certain - 100, certain, known, ones).item() == pytest.approx(0, abs=1e-7)
 
 
 def test_a_map_that_interpolation_lifted_above_1_is_taken_for_1():
@@ -91,7 +98,7 @@ def test_a_map_that_interpolation_lifted_above_1_is_taken_for_1():
     lifted = torch.full((1, 1, 1, 1), float(np.nextafter(np.float32(1), np.float32(2))))
     one, known = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, dtype=torch.int64)
     assert lifted.item() > 1
-    assert auxiliary_loss(one, lifted, known) == auxiliary_loss(one, one, known)
+    assert auxiliary_loss(one, lifted, known, one[0]) == auxiliary_loss(one, one, known, one[0])
 
 
 def test_no_part_of_the_loss_looks_at_ignored_pixels():
@@ -125,7 +132,7 @@ def test_the_total_is_the_sum_of_its_parts_times_their_factors():
     parts = (
         weighted_cross_entropy(logits[:, :3], target, weights),
         soft_dice_loss(logits[:, :3], target),
-        auxiliary_loss(logits[:, 3:], maps, target),
+        auxiliary_loss(logits[:, 3:], maps, target, weights),
     )
     config = LossConfig(cross_entropy=2.0, dice=3.0, auxiliary=5.0)
     expected = 2 * parts[0] + 3 * parts[1] + 5 * parts[2]

@@ -205,9 +205,13 @@ def test_answers_are_averaged_over_mirror_images_unless_objects_are_wanted(name)
 @pytest.mark.parametrize("preset", ["auto", "paper"])
 def test_images_that_lie_the_same_way_round_are_not_mirrored_and_the_plan_says_so(preset):
     plan = make_plan(replace(KINDS["small volumes"], oriented=(True, True, False)), preset=preset)
-    assert plan.augment.geometry.flips == (False, False, True)
+    assert plan.augment.geometry.oriented == (True, True, False)
     assert not plan.mirror
-    assert "along z and y" in plan.reasons["augment"]
+    assert "along z and y in nearly all images" in plan.reasons["augment"]
+    assert "30 degrees" in plan.reasons["augment"]
+    upside_down = make_plan(replace(KINDS["small volumes"], oriented=(True, False, False)), preset=preset)
+    assert upside_down.augment.geometry.rotation == 180  # of slices that stay where they are
+    assert "degrees" not in upside_down.reasons["augment"]
     assert plan_from_toml(plan_to_toml(plan), source="plan.toml") == replace(plan, reasons={})
 
 
@@ -263,9 +267,9 @@ PLAN = make_plan(KINDS["gray 512"])
         ({"batches": replace(PLAN.batches, patch=(256, 250))}, TileError, "cannot take 250 px .* 240 or 256 px"),
         ({"targets": replace(PLAN.targets, class_weights=(1.0,) * 3)}, UsageError, "3 class weights for 2 outputs"),
         (
-            {"augment": replace(PLAN.augment, geometry=GeometryConfig(flips=(True,) * 3))},
+            {"augment": replace(PLAN.augment, geometry=GeometryConfig(oriented=(True,) * 3))},
             UsageError,
-            "flips = .* has 3 entries, but the network has 2",
+            "oriented has 3 entries, but the network has 2",
         ),
         ({"validation_fraction": 1.0}, UsageError, "from 0 to below 1, not 1.0"),
         ({"validation_fraction": -0.1}, UsageError, "from 0 to below 1, not -0.1"),

@@ -70,9 +70,11 @@ def soft_dice_loss(logits: Tensor, target: Tensor, *, total: Total = alone) -> T
     return 1 - dice[here].mean() if bool(here.any()) else logits.sum() * 0
 
 
-def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor, *, total: Total = alone) -> Tensor:
+def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor, weights: Tensor, *, total: Total = alone) -> Tensor:
     """Binary cross-entropy of sigmoid(logits) and `maps` in [0, 1], both (B, A, ...): mean inside plus mean outside.
 
+    It is weighted as the classes are: the narrow places between neighbours, where the border weights are large, are few
+    pixels, and all that tells two touching objects apart (docs/decisions/0017-distance-with-border-weights.md).
     Inside are the known pixels where a map is above 0, outside those where it is 0. With one mean over all, the many
     pixels outside taught the network a distance that was nearly flat inside of the objects. The entropy of the maps
     themselves is subtracted, so that a perfect answer costs 0.
@@ -82,7 +84,8 @@ def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor, *, total: Total
     energy = F.binary_cross_entropy_with_logits(logits, maps, reduction="none")
     floor = F.binary_cross_entropy(maps, maps, reduction="none")
     sides = (known & (maps > 0), known & (maps == 0))
-    means = [total(((energy - floor) * side).sum()) / total(side.sum()).clamp(min=1) for side in sides]
+    energy = weights.unsqueeze(1) * (energy - floor)
+    means = [total((energy * side).sum()) / total(side.sum()).clamp(min=1) for side in sides]
     return torch.stack(means).sum()
 
 
@@ -104,5 +107,5 @@ def total_loss(
     if config.dice:
         loss = loss + config.dice * soft_dice_loss(logits[:, :classes], target, total=total)
     if maps is not None and config.auxiliary:
-        loss = loss + config.auxiliary * auxiliary_loss(logits[:, classes:], maps, target, total=total)
+        loss = loss + config.auxiliary * auxiliary_loss(logits[:, classes:], maps, target, weights, total=total)
     return loss

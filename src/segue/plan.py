@@ -11,7 +11,7 @@ from math import ceil, prod
 from typing import Literal
 
 from segue.arrays import MICROMETRES, Space
-from segue.augment.compose import AugmentConfig, default_augmentation
+from segue.augment.compose import LEANING, AugmentConfig, default_augmentation
 from segue.errors import UsageError
 from segue.fingerprint import Fingerprint
 from segue.loss import LossConfig
@@ -89,11 +89,11 @@ class Plan:
             )
         for geometry, size in zip(axis_geometries(self.network), self.batches.patch, strict=True):
             geometry.output_size(size)  # says which sizes are legal
-        flips = self.augment.geometry.flips
-        if isinstance(flips, tuple) and len(flips) != self.network.spatial_axes:
+        oriented = self.augment.geometry.oriented
+        if oriented and len(oriented) != self.network.spatial_axes:
             raise UsageError(
-                f"augment.geometry.flips = {list(flips)} has {len(flips)} entries, but the network has "
-                f"{self.network.spatial_axes} spatial axes; give one for each axis, or true or false for all"
+                f"augment.geometry.oriented has {len(oriented)} entries, but the network has "
+                f"{self.network.spatial_axes} spatial axes; give true or false for each axis, or [] for none"
             )
         if self.targets.class_weights and len(self.targets.class_weights) > self.network.outputs:
             raise UsageError(f"{len(self.targets.class_weights)} class weights for {self.network.outputs} outputs")
@@ -292,9 +292,10 @@ def _why_orientation(fingerprint: Fingerprint) -> dict[str, str]:
     if not any(fingerprint.oriented):
         return {}
     names = [name for name, one in zip("zyx"[-fingerprint.spatial_axes :], fingerprint.oriented, strict=True) if one]
+    hardly = f", turned by {LEANING:.0f} degrees at most" if any(fingerprint.oriented[-2:]) else ""
     return {
-        "augment": f"the classes lie the same way round along {' and '.join(names)} in all images: not mirrored there, "
-        "and turned a little only"
+        "augment": f"classes lie on the same side along {' and '.join(names)} in nearly all images, as in scans of a "
+        f"body: not mirrored there{hardly}; predictions are not averaged over mirror images"
     }
 
 

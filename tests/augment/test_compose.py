@@ -55,9 +55,9 @@ def test_a_negative_strength_is_refused():
 
 def test_what_lies_the_same_way_round_is_not_mirrored_there_and_hardly_turned():
     upright = default_augmentation((40, 56, 40), oriented=(True, True, False)).geometry
-    assert upright.flips == (False, False, True)
+    assert upright.oriented == (True, True, False)
     assert (upright.quarter_turns, upright.rotation) == (False, LEANING)
     slices = default_augmentation((40, 56, 40), oriented=(True, False, False)).geometry
-    assert slices.flips == (False, True, True)
+    assert slices.oriented == (True, False, False)
     assert (slices.quarter_turns, slices.rotation) == (True, 180)  # turns of a slice keep its place
     assert default_augmentation((64, 64), oriented=(False, False)) == default_augmentation((64, 64))

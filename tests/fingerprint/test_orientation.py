@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from segue.arrays import IGNORE
 from segue.fingerprint.orientation import FEWEST_IMAGES, class_centres, oriented_axes
 
 NAN = float("nan")
@@ -20,6 +21,22 @@ def test_the_mirror_image_has_the_centres_with_the_other_sign():
     ids = np.random.default_rng(0).integers(0, 3, (3, 5, 7)).astype(np.int32)
     there = class_centres(ids, classes=3)
     assert class_centres(ids[:, ::-1], classes=3) == pytest.approx(there * [1, -1, 1])
+
+
+def test_a_place_is_counted_from_the_middle_of_what_is_annotated():
+    ids = np.full((2, 9), IGNORE, np.int32)
+    ids[:, :3] = 0
+    ids[0, 0] = 1  # one pixel left of the middle of the three that are known, half a row above it
+    assert class_centres(ids, classes=2) == pytest.approx(np.array([[-1 / 4, -1 / 9]]))
+
+
+@pytest.mark.parametrize("ids", [np.zeros((0, 5)), np.zeros((5, 0)), np.full((2, 2), IGNORE)])
+def test_where_nothing_is_annotated_nothing_has_a_place(ids):
+    assert np.isnan(class_centres(ids.astype(np.int32), classes=3)).all()
+
+
+def test_more_classes_than_names_are_left_to_those_who_complain_of_it():
+    assert class_centres(np.array([[0, 1, 9]], np.int32), classes=2).shape == (1, 2)
 
 
 def centres(rng, *, means, spread=0.02, images=FEWEST_IMAGES):

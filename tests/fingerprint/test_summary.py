@@ -89,3 +89,29 @@ def test_a_fingerprint_survives_json(kind):
 def test_a_disc_and_a_ball_have_the_diameter_of_their_size():
     assert equivalent_diameter(np.pi * 25, axes=2) == pytest.approx(10)
     assert equivalent_diameter(np.pi / 6 * 1000, axes=3) == pytest.approx(10)
+
+
+def scan(rng, *, kind="classes", unit="millimeter"):
+    """One with class 1 above the middle, here or there to the left and right."""
+    ids = np.zeros((20, 20), np.int32)
+    column = rng.integers(0, 16)
+    ids[2:6, column : column + 4] = 1
+    labels = measure_labels(Labels(ids=ids, kind=kind))
+    size = (1.0, 1.0) if unit else None
+    return measure_image(
+        Image(pixels=np.zeros((1, 20, 20), np.float32), space=Space(pixel_size=size, unit=unit))
+    ), labels
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "oriented"),
+    [("classes", "millimeter", (True, False)), ("classes", "micrometer", ()), ("objects", "millimeter", ())],
+)
+def test_scans_with_a_class_on_one_side_are_oriented_and_what_a_microscope_shows_is_not(kind, unit, oriented):
+    rng = np.random.default_rng(0)
+    images, labels = zip(*(scan(rng, kind=kind, unit=unit) for _ in range(12)), strict=True)
+    found = summarise_set(images, labels, kind=kind, classes=("background", "cell"))
+    assert found.oriented == oriented
+    assert Fingerprint.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    before = {name: value for name, value in found.to_dict().items() if name != "oriented"}
+    assert Fingerprint.from_dict(before).oriented == ()  # models that were made before

@@ -1,4 +1,3 @@
-import time
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from segue.pipeline import validating
 from segue.pipeline.validating import SCORE_NAMES, Validator, spread
 from segue.predict.infer import PredictConfig, predict
 from segue.train.examples import Judged
+from segue.train.schedule import CAUTION
 
 
 def copier(outputs):
@@ -92,13 +92,21 @@ def test_the_tuned_decoding_is_the_one_that_is_scored():
     assert score_objects(TWO, seen).average_precision == pytest.approx(2 / 3)
 
 
-def test_how_long_the_last_look_takes_follows_from_a_validation(monkeypatch):
-    clock = iter(range(0, 100, 2))  # each look at it is 2 s after the one before: predicting takes 2 s, scoring 2 s
-    monkeypatch.setattr("segue.pipeline.validating.time.monotonic", lambda: float(next(clock)))
+class SlowClock:
+    """Two seconds pass whenever somebody looks at it."""
+
+    now = 0.0
+
+    def __call__(self):
+        self.now += 2
+        return self.now
+
+
+def test_how_long_the_last_look_takes_follows_from_a_validation():
     images = [judged(name, TWO > 0, kind="classes") for name in "abcd"]
-    validator = validator_of(*images)
+    validator = replace(validator_of(*images), clock=SlowClock())
     assert validator.last_look() is None
-    validator.quick(copier(2))
+    validator.quick(copier(2))  # predicting takes 2 s, and so does scoring
     assert validator.last_look() == pytest.approx(2 + validating.SCORINGS * 2)
     validator.config = replace(validator.config, mirror=True)
     assert validator.last_look() == pytest.approx(8 * 2 + validating.SCORINGS * 2)
@@ -107,12 +115,28 @@ def test_how_long_the_last_look_takes_follows_from_a_validation(monkeypatch):
     assert validator.last_look() == pytest.approx(2 * (8 * 2 + validating.SCORINGS * 2))
 
 
-def test_where_the_decoding_is_tuned_the_last_look_takes_longer(monkeypatch):
-    clock = iter(range(0, 100, 2))
-    monkeypatch.setattr("segue.pipeline.validating.time.monotonic", lambda: float(next(clock)))
-    validator = validator_of(judged("a", TWO, kind="objects"))
+def test_where_the_decoding_is_tuned_the_last_look_takes_longer():
+    validator = replace(validator_of(judged("a", TWO, kind="objects")), clock=SlowClock())
     validator.quick(copier(3))
     assert validator.last_look() == pytest.approx(2 + (validating.SCORINGS + EVALUATIONS) * 2)
+
+
+@pytest.mark.parametrize("budget", [None, 4 * TWO.size / validating.PIXELS_A_SECOND])
+def test_in_the_time_that_was_expected_every_image_is_looked_at(monkeypatch, budget):
+    now = 0.0
+
+    def slow_predict(network, pixels, **more):
+        nonlocal now
+        now += 1
+        return predict(network, pixels, **more)
+
+    monkeypatch.setattr(validating, "predict", slow_predict)
+    images = [judged(name, TWO, kind="objects") for name in "abcdefgh"]
+    validator = replace(validator_of(*images), budget=budget, clock=lambda: now)
+    assert validator.quick(copier(3))["score"] == 1
+    end = now + CAUTION * validator.last_look()
+    summary, _ = validator.final(copier(3), seconds_left=lambda: end - now)
+    assert summary["left_out"] == 0
 
 
 def test_there_is_no_last_look_at_nothing():
@@ -142,8 +166,8 @@ def test_images_that_do_not_fit_into_the_time_are_left_out_and_counted(monkeypat
         return predict(network, pixels, **more)
 
     monkeypatch.setattr(validating, "predict", slow_predict)
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    validator = validator_of(*(judged(f"{number}", TWO > 0, kind="classes") for number in range(5)))
+    images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(5)]
+    validator = replace(validator_of(*images), clock=lambda: now)
     # After 0, 10 and 20 s another image of 10 s (and half of it for safety) is done within 35 s; after 30 s not.
     summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - now)
     assert (summary["images"], summary["left_out"]) == (3, 2)
@@ -163,9 +187,9 @@ def test_mirror_images_are_given_up_where_they_would_cost_images(monkeypatch):
         return predict(network, pixels, config=config, **more)
 
     monkeypatch.setattr(validating, "predict", slow_predict)
-    monkeypatch.setattr(time, "monotonic", lambda: now)
     images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(5)]
-    validator = replace(validator_of(*images), config=PredictConfig(precision="fp32", mirror=True))
+    config = PredictConfig(precision="fp32", mirror=True)
+    validator = replace(validator_of(*images), config=config, clock=lambda: now)
     summary, _ = validator.final(copier(2), seconds_left=lambda: 20 - now)
     assert (summary["images"], summary["left_out"]) == (5, 0)
     assert mirrored == [False] * 5

@@ -19,6 +19,29 @@ def image_for(labels, channels=1):
     return np.arange(channels * labels.ids.size, dtype=np.float32).reshape(channels, *labels.shape)
 
 
+def test_what_lies_between_near_objects_is_shown_more_often():
+    ids = np.zeros((40, 60), np.int32)
+    ids[10:30, 5:25], ids[10:30, 27:47] = 1, 2  # two pixels apart
+    config = TargetConfig(separate=False, w0=5.0, distance=True)
+    pixels = np.zeros((1, 40, 60), np.float32)
+    (places,) = make_example(pixels, Labels(ids=ids, kind="objects"), config, seed=0).places
+    assert (abs(places[:, 1] - 25.5) < 6).all()
+    assert (places[:, 0] > 5).all()
+    assert {24, 25, 26, 27} <= set(places[:, 1].tolist())
+    alone = np.where(ids == 1, 1, 0).astype(np.int32)
+    (places,) = make_example(pixels, Labels(ids=alone, kind="objects"), config, seed=0).places
+    assert len(places) == (alone == 1).sum()  # with one object there is no such place: all its pixels
+
+
+def test_of_several_classes_each_keeps_its_own_places():
+    ids = np.zeros((40, 60), np.int32)
+    ids[10:30, 5:25], ids[10:30, 27:47] = 1, 2
+    labels = Labels(ids=ids, kind="objects", classes=("background", "red", "white"), object_classes={1: 1, 2: 2})
+    example = make_example(np.zeros((1, 40, 60), np.float32), labels, TargetConfig(separate=False, w0=5.0), seed=0)
+    assert [len(places) for places in example.places[:2]] == [400, 400]
+    assert len(example.places) == 3
+
+
 def test_the_places_of_a_class_are_its_pixels():
     labels = labels_of([[0, 1, 0], [2, 2, IGNORE]])
     example = make_example(image_for(labels), labels, PLAIN, seed=0)

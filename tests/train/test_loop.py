@@ -267,3 +267,18 @@ def test_a_budget_that_is_over_trains_no_step_and_validates_once():
     assert state.step == 0
     assert len(judged) == 1
     assert same(state.average, state.network.state_dict())
+
+
+@pytest.mark.parametrize("largest", [1e-3, 1e3])
+def test_gradients_are_clipped_as_pytorch_clips_them(largest, monkeypatch):
+    config = TrainConfig(largest_gradient=largest)
+    state, _ = run(3, config=config)
+
+    def always(gradients, **more):
+        torch.nn.utils.clip_grad_norm_(list(network.parameters()), largest)
+        return torch.zeros(())
+
+    network = fresh()
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", always)
+    expected, _ = run(3, network=network, config=config)
+    assert same(state.network.state_dict(), expected.network.state_dict())

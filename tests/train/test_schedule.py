@@ -5,6 +5,7 @@ import pytest
 
 from segue.train.schedule import (
     ALL_AVERAGED,
+    AVERAGED_EVERY,
     VALIDATION_SHARE,
     StepPace,
     TimePace,
@@ -61,12 +62,20 @@ def test_only_some_of_many_steps_count_and_the_window_stays():
     weights = {step: averaging_weight(step, share=0.05) for step in range(1, 4001)}
     assert all(weights[step] for step in range(1, ALL_AVERAGED + 1))
     assert [step for step in range(3001, 3013) if weights[step]] == [3004, 3008, 3012]
-    # The mean age of what is averaged is a share of the steps, as if each of them counted.
-    left, age = 1.0, 0.0
-    for step in range(4000, 0, -1):
-        age += left * weights[step] * (4000 - step)
-        left *= 1 - weights[step]
-    assert age == pytest.approx(0.05 * 4000, rel=0.1)
+
+
+@pytest.mark.parametrize("last", [104, 120, 200, 1000, 4000])
+def test_what_is_averaged_is_as_old_as_if_every_step_counted(last):
+    def mean_age(weight):
+        left, age = 1.0, 0.0
+        for step in range(last, 0, -1):
+            age += left * weight(step) * (last - step)
+            left *= 1 - weight(step)
+        return age
+
+    every = mean_age(lambda step: 1 / max(1.0, 0.05 * step))
+    found = mean_age(lambda step: averaging_weight(step, share=0.05))
+    assert every - AVERAGED_EVERY < found < every  # the newest of each few, that is
 
 
 def test_an_average_that_spans_all_steps_is_their_mean():

@@ -71,10 +71,10 @@ def default_augmentation(
     turned = not any(oriented[-2:])
     return AugmentConfig(
         geometry=GeometryConfig(
-            flips=tuple(not one for one in oriented) if any(oriented) else True,
+            oriented=tuple(oriented) if any(oriented) else (),
             quarter_turns=turned,
             rotation=180.0 if turned else LEANING,
-            tilt=LEANING / 2 if tilted else 0.0,
+            tilt=15.0 if tilted else 0.0,
             shift=max(patch_shape) // 32,
         ),
         elastic=ElasticConfig(spacing=grid, std=grid * 10 / 128),

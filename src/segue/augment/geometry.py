@@ -20,8 +20,10 @@ Matrix = NDArray[np.float64]
 class GeometryConfig:
     """Ranges of the affine map. Chances are probabilities of a sample to be changed at all."""
 
-    flips: bool | tuple[bool, ...] = True
-    """Mirror each axis in half of the samples; or only some of the axes, in the order of the array."""
+    flips: bool = True
+    """Mirror each axis in half of the samples."""
+    oriented: tuple[bool, ...] = ()
+    """Which axes, in the order of the array, are not mirrored all the same; empty for none."""
     quarter_turns: bool = True
     """Turn by 0, 90, 180 or 270 degrees in the Y-X plane (where Y and X have equal pixel sizes)."""
     rotation_chance: float = 0.5
@@ -134,7 +136,7 @@ def _shear(rng: np.random.Generator, config: GeometryConfig, axes: int, strength
 
 def _symmetry(rng: np.random.Generator, config: GeometryConfig, *, square: bool, spatial_axes: int) -> Matrix:
     """Flips and quarter turns: entries 0, 1 and -1 only, so that whole pixels stay whole pixels."""
-    allowed = np.broadcast_to(config.flips, spatial_axes)
+    allowed = config.flips & ~np.array(config.oriented or (False,) * spatial_axes)
     signs = np.where(allowed & (rng.integers(0, 2, size=spatial_axes) == 0), -1, 1)
     matrix = np.diag(signs).astype(np.float64)
     turns = int(rng.integers(0, 4)) if config.quarter_turns and square else 0

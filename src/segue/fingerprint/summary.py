@@ -100,7 +100,8 @@ class Fingerprint:
     near_duplicates: tuple[Group, ...]
     """Groups of images (numbers in the order of the pairs) that show nearly the same."""
     oriented: tuple[bool, ...] = ()
-    """Along which axes all images lie the same way round, as scans of a body do; empty for objects."""
+    """Along which axes all images lie the same way round, as scans of a body do; empty for objects, and for images
+    without a pixel size in millimetres: slides lie as they were put, though pictures of one slide may look alike."""
 
     def to_dict(self) -> dict[str, Any]:
         """Lists, dictionaries, numbers and texts only."""
@@ -169,7 +170,7 @@ def summarise_set(
         ignored=ignored / max(counts.sum() + ignored, 1),
         objects=_objects([label.objects for label in labels if label.objects is not None], axes=axes),
         near_duplicates=tuple(near_duplicates),
-        oriented=oriented_axes(centres) if centres else (),
+        oriented=oriented_axes(centres) if centres and sizes and sizes.unit == "millimeter" else (),
     )
 
 

@@ -20,6 +20,7 @@ from segue.objects.tune import EVALUATIONS, Example, decoding_score, tune_decodi
 from segue.predict.infer import PredictConfig, predict, prepare
 from segue.resample import resample_labels, resample_values
 from segue.train.examples import Judged
+from segue.train.schedule import Clock
 from segue.trained import at_magnification, magnification
 
 PIXELS_WHILE_TRAINING = 4_000_000
@@ -38,9 +39,27 @@ SEVERAL_CLASSES_SCORE = "mean_class_average_precision_50_95"
 """The one for objects of several classes: an object of the wrong class is not found."""
 
 
+@dataclass(frozen=True)
+class LastLook:
+    """Seconds that the parts of `Validator.final` will take."""
+
+    predicting: float
+    tuning: float
+    scoring: float
+
+    @property
+    def total(self) -> float:
+        """Seconds of all of it."""
+        return self.predicting + self.tuning + self.scoring
+
+
+UNMEASURED = LastLook(predicting=0.6, tuning=0.27, scoring=0.13)
+"""The shares of the time left that are given to each part while nothing was measured."""
+
+
 @dataclass
 class Validator:
-    """Scores networks on the held-out images."""
+    """Scores networks on the held-out images, and remembers how long that takes."""
 
     images: Sequence[Judged]
     """In the order of the data set."""
@@ -51,6 +70,7 @@ class Validator:
     """Seconds that the whole training may take, if that is limited."""
     decoding: DecodeConfig = field(default_factory=DecodeConfig)
     """How objects are decoded until the decoding is tuned."""
+    clock: Clock = time.monotonic
     _predicting: float = field(init=False, default=math.nan)
     """Seconds a pixel that the latest `quick` took to predict."""
     _judging: float = field(init=False, default=math.nan)
@@ -63,12 +83,14 @@ class Validator:
             return {}
         config = replace(self.config, mirror=False)
         pixels = _pixels(chosen)
-        started = time.monotonic()
+        started = self.clock()
         prepared = prepare(network, config)
         answers = [predict(prepared, one.pixels, classes=len(self.classes), config=config) for one in chosen]
-        predicted = time.monotonic()
+        predicted = self.clock()
         scores = self._quick_scores(chosen, answers)
-        self._predicting, self._judging = (predicted - started) / pixels, (time.monotonic() - predicted) / pixels
+        judged = self.clock()
+        # Never 0, which would be no share of the time at all.
+        self._predicting, self._judging = (max(s, 1e-6) / pixels for s in (predicted - started, judged - predicted))
         return scores
 
     def _quick_scores(self, chosen: Sequence[Judged], answers: Sequence[NDArray[np.float32]]) -> dict[str, float]:
@@ -96,13 +118,13 @@ class Validator:
         """
         if not self.images:
             return {}, asdict(self.decoding)
-        left = seconds_left or (lambda: math.inf)
-        answers = self._answers_in_time(network, allowed=left() * (0.6 if self._of_objects else 1.0))
+        left, expected = seconds_left or (lambda: math.inf), self._expected()
+        answers = self._answers_in_time(network, allowed=left() * expected.predicting / expected.total)
         decoding = self.decoding
         if self._of_objects:
             chosen = spread([one for one, _ in answers], pixels=PIXELS_FOR_TUNING)
             examples = [self._example(one, answer) for one, answer in answers if any(one is c for c in chosen)]
-            for_scoring = left() / 3  # decoding and scoring every image comes after the tuning
+            for_scoring = left() * expected.scoring / (expected.tuning + expected.scoring)
             decoding = tune_decoding(examples, start=self.decoding, should_stop=lambda: left() < for_scoring)
         rows = [self._scores(one, answer, decoding) for one, answer in answers]
         summary = summarise(rows)
@@ -113,14 +135,18 @@ class Validator:
         """Seconds that `final` will take, judged by what `quick` took; None before there was one."""
         if not self.images:
             return 0.0
+        return None if math.isnan(self._predicting) else self._expected().total
+
+    def _expected(self) -> LastLook:
         if math.isnan(self._predicting):
-            return None
-        views = MIRROR_VIEWS if self.config.mirror else 1
-        pixels = _pixels(self.images)
-        judged = SCORINGS * pixels
-        if self._of_objects:
-            judged += EVALUATIONS * min(pixels, PIXELS_FOR_TUNING)
-        return views * pixels * self._predicting + judged * self._judging
+            return UNMEASURED if self._of_objects else LastLook(1.0, 0.0, 0.0)
+        views, pixels = MIRROR_VIEWS if self.config.mirror else 1, _pixels(self.images)
+        tuned_on = _pixels(spread(self.images, pixels=PIXELS_FOR_TUNING)) if self._of_objects else 0
+        return LastLook(
+            predicting=views * pixels * self._predicting,
+            tuning=EVALUATIONS * tuned_on * self._judging,
+            scoring=SCORINGS * pixels * self._judging,
+        )
 
     @property
     def _seen_while_training(self) -> list[Judged]:
@@ -142,22 +168,22 @@ class Validator:
         prepared = prepare(network, config)
         order = [one for start in range(4) for one in self.images[start::4]]  # some of all, should time run out
         answers: list[tuple[Judged, NDArray[np.float32]]] = []
-        started = time.monotonic()
+        started = self.clock()
         seconds_a_pixel = 0.0
         if math.isfinite(allowed) and config.mirror:
             first = order[0]
             answer = predict(prepared, first.pixels, classes=classes, config=replace(config, mirror=False))
-            seconds_a_pixel = MIRROR_VIEWS * (time.monotonic() - started) / first.pixels[0].size
+            seconds_a_pixel = MIRROR_VIEWS * (self.clock() - started) / first.pixels[0].size
             if seconds_a_pixel * sum(one.pixels[0].size for one in order) > allowed:
                 config = replace(config, mirror=False)
                 seconds_a_pixel /= MIRROR_VIEWS
                 answers, order = [(first, answer)], order[1:]
         for one in order:
-            before = time.monotonic()
+            before = self.clock()
             if answers and before - started + 1.5 * seconds_a_pixel * one.pixels[0].size > allowed:
                 break
             answers.append((one, predict(prepared, one.pixels, classes=classes, config=config)))
-            seconds_a_pixel = max(seconds_a_pixel, (time.monotonic() - before) / one.pixels[0].size)
+            seconds_a_pixel = max(seconds_a_pixel, (self.clock() - before) / one.pixels[0].size)
         return answers
 
     def _scores(self, one: Judged, answer: NDArray[np.float32], decoding: DecodeConfig) -> ImageScores:

@@ -1,5 +1,6 @@
 """One annotated image to everything that a network learns from it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,11 @@ class TargetConfig:
         BorderWeights(w0=self.w0, sigma=self.sigma)  # its own checks
         if any(weight < 0 for weight in self.class_weights):
             raise UsageError(f"class weights are 0 or more, not {self.class_weights}")
+
+    @property
+    def narrow(self) -> float:
+        """Pixels that weigh more than this lie where two objects are near: the border term has over half of w0."""
+        return max(self.class_weights, default=1.0) + self.w0 / 2 if self.w0 > 0 else math.inf
 
     @property
     def auxiliary(self) -> tuple[str, ...]:

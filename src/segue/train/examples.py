@@ -23,7 +23,8 @@ class Example:
     sources: Sources
     """Image, classes, weights (nearest pixel) and auxiliary maps (interpolated)."""
     places: tuple[NDArray[np.int32], ...]
-    """For each class but 0 that occurs: (n, axes) pixels of it."""
+    """(n, axes) pixels that patches should show more often: those of each class but 0 that occurs, and those between
+    two near objects, which stand alone where there is one class only."""
     known: NDArray[np.int32] | None
     """(n, axes) annotated pixels, if the annotation is sparse; None if most pixels are annotated."""
     spacing: tuple[float, ...] | None = None
@@ -65,7 +66,11 @@ def make_example(
         linear=tuple(np.ascontiguousarray(one[cut]) for one in targets.maps),
     )
     rng = np.random.default_rng(seed)
-    places = tuple(_some_places(classes == number, rng) for number in np.unique(classes) if number > 0)
+    rare = [classes == number for number in np.unique(classes) if number > 0]
+    narrow = sources.nearest[0] > config.narrow
+    if narrow.any():  # where objects touch there is the most to learn, and of all places they are the fewest
+        rare = [*(rare if len(rare) > 1 else []), narrow]
+    places = tuple(_some_places(mask, rng) for mask in rare)
     annotated = classes != IGNORE
     sparse = bool(annotated.any()) and annotated.mean() < 0.5
     known = _some_places(annotated, rng) if sparse else None

@@ -131,7 +131,7 @@ def _step(
     loss.backward()  # type: ignore[no-untyped-call]
     world.sum_gradients(network.parameters())
     norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
-    if float(norm) > config.largest_gradient:  # else there is nothing to multiply, and nothing to write
+    if not float(norm) <= config.largest_gradient:  # else there is nothing to multiply, and nothing to write
         torch.nn.utils.clip_grads_with_norm_(network.parameters(), config.largest_gradient, norm)
     optimizer.step()
     state.step += 1

@@ -32,9 +32,10 @@ def averaging_weight(step: int, *, share: float) -> float:
     It is 0 where the step does not count (see AVERAGED_EVERY). A window that grows with the training forgets the
     beginning whatever the number of steps, which nobody knows in advance under a time budget.
     """
+    weight = 1 / max(1.0, share * step)
     if step <= ALL_AVERAGED:
-        return 1 / max(1.0, share * step)
-    return 0.0 if step % AVERAGED_EVERY else min(1.0, AVERAGED_EVERY / (share * step))
+        return weight
+    return 0.0 if step % AVERAGED_EVERY else 1 - (1 - weight) ** AVERAGED_EVERY
 
 
 @dataclass

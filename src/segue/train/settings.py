@@ -14,7 +14,8 @@ class BatchConfig:
     batch: int = 4
     """Patches in a batch."""
     foreground: float = 0.33
-    """Share of the patches that are placed on a pixel of a class other than 0, all such classes alike."""
+    """Share of the patches that are placed on a pixel of a class other than 0, all such classes alike; or between two
+    objects that are near each other, where there are any."""
 
     def __post_init__(self) -> None:
         if self.batch < 1 or min(self.patch, default=0) < 1:
