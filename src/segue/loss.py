@@ -29,7 +29,7 @@ class LossConfig:
     dice: float = 0.0
     """Factor of the soft Dice loss."""
     auxiliary: float = 1.0
-    """Factor of the loss of auxiliary maps (distance), where the network has them."""
+    """Factor of the loss of auxiliary maps (distance), where the network has them; weighted as the classes are."""
 
     def __post_init__(self) -> None:
         if min(self.cross_entropy, self.dice, self.auxiliary) < 0:
@@ -71,13 +71,14 @@ def soft_dice_loss(logits: Tensor, target: Tensor, *, total: Total = alone) -> T
 
 
 def auxiliary_loss(logits: Tensor, maps: Tensor, target: Tensor, weights: Tensor, *, total: Total = alone) -> Tensor:
-    """Binary cross-entropy of sigmoid(logits) and `maps` in [0, 1], both (B, A, ...): mean inside plus mean outside.
+    """Binary cross-entropy of sigmoid(logits) and `maps` in [0, 1], both (B, A, ...), weighted: means of w(x) times it.
 
-    It is weighted as the classes are: the narrow places between neighbours, where the border weights are large, are few
-    pixels, and all that tells two touching objects apart (docs/decisions/0017-distance-with-border-weights.md).
-    Inside are the known pixels where a map is above 0, outside those where it is 0. With one mean over all, the many
-    pixels outside taught the network a distance that was nearly flat inside of the objects. The entropy of the maps
-    themselves is subtracted, so that a perfect answer costs 0.
+    There is one mean over the known pixels inside, where a map is above 0, and one over those outside, where it is 0;
+    the loss is their sum. With one mean over all, the many pixels outside taught the network a distance that was nearly
+    flat inside of the objects. The entropy of the maps is subtracted, so that a perfect answer costs 0.
+
+    The weights are those of the classes, border term included: the places between touching objects are few pixels, and
+    all that tells the objects apart (docs/decisions/0017-distance-with-border-weights.md).
     """
     known = (target != IGNORE).unsqueeze(1)
     maps = maps.clamp(0, 1)  # interpolation rounds ones to 1.0000001, which the entropy below refuses

@@ -289,13 +289,12 @@ def _augmentation(fingerprint: Fingerprint, patch: tuple[int, ...]) -> AugmentCo
 
 
 def _why_orientation(fingerprint: Fingerprint) -> dict[str, str]:
-    if not any(fingerprint.oriented):
+    if not (axes := fingerprint.oriented_axes):
         return {}
-    names = [name for name, one in zip("zyx"[-fingerprint.spatial_axes :], fingerprint.oriented, strict=True) if one]
     hardly = f", turned by {LEANING:.0f} degrees at most" if any(fingerprint.oriented[-2:]) else ""
     return {
-        "augment": f"classes lie on the same side along {' and '.join(names)} in nearly all images, as in scans of a "
-        f"body: not mirrored there{hardly}; predictions are not averaged over mirror images"
+        "augment": f"classes lie on the same side along {axes} in nearly all images, as in scans of a body: "
+        f"not mirrored there{hardly}; predictions are not averaged over mirror images"
     }
 
 

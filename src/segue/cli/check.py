@@ -61,6 +61,8 @@ def _facts(print_: Fingerprint) -> list[tuple[str, str]]:
         facts.append((f"class {name}", f"{100 * share:.3g} % of the pixels"))
     if print_.ignored:
         facts.append(("not annotated", f"{100 * print_.ignored:.3g} % of the pixels"))
+    if axes := print_.oriented_axes:
+        facts.append(("orientation", f"classes lie on the same side along {axes} in nearly all images"))
     if print_.objects:
         objects = print_.objects
         low, middle, high = objects.per_image

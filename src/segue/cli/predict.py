@@ -30,7 +30,7 @@ def predict(
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or auto.")] = None,
     mirror: Annotated[
         bool | None,
-        typer.Option("--mirror/--no-mirror", help="Average over mirror images: slower and better."),
+        typer.Option("--mirror/--no-mirror", help="Average over mirror images; without either the model decides."),
     ] = None,
     table: Annotated[
         str | None,

@@ -103,6 +103,12 @@ class Fingerprint:
     """Along which axes all images lie the same way round, as scans of a body do; empty for objects, and for images
     without a pixel size in millimetres: slides lie as they were put, though pictures of one slide may look alike."""
 
+    @property
+    def oriented_axes(self) -> str:
+        """Names of the `oriented` axes, such as "z and y"; empty if there is none."""
+        names = zip("zyx"[-self.spatial_axes :], self.oriented, strict=False)
+        return " and ".join(name for name, oriented in names if oriented)
+
     def to_dict(self) -> dict[str, Any]:
         """Lists, dictionaries, numbers and texts only."""
         plain: dict[str, Any] = _plain(asdict(self))
