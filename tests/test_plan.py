@@ -162,6 +162,8 @@ def test_colour_and_gray_together_are_colour():
 def test_rare_classes_are_looked_for_and_common_ones_are_not():
     assert make_plan(KINDS["gray 512"]).batches.foreground > 0
     assert make_plan(KINDS["dense cells"]).batches.foreground == 0
+    dense_objects = replace(KINDS["nuclei"], class_frequencies=(0.3, 0.7))  # they are looked for where they touch
+    assert make_plan(dense_objects).batches.foreground > 0
 
 
 @pytest.mark.parametrize(

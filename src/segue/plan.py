@@ -163,7 +163,8 @@ def make_plan(
     batches = BatchConfig(
         patch=patch,
         batch=min(max(2, BATCH_PIXELS[len(patch)] // prod(patch)), MOST_PATCHES),
-        foreground=0.0 if _foreground(fingerprint) > 0.2 else 0.33,
+        # Common classes are found anywhere; objects are looked for where they touch, which is rare in dense images too.
+        foreground=0.33 if fingerprint.kind == "objects" or _foreground(fingerprint) <= 0.2 else 0.0,
     )
     network = UNetConfig(
         spatial_axes=len(patch),
