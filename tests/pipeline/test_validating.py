@@ -121,21 +121,33 @@ def test_where_the_decoding_is_tuned_the_last_look_takes_longer():
     assert validator.last_look() == pytest.approx(2 + (validating.SCORINGS + EVALUATIONS) * 2)
 
 
+class PredictionClock:
+    """Time passes with predictions only: each takes so many seconds, eight times as many with mirror images."""
+
+    def __init__(self, monkeypatch, *, seconds):
+        self.now = 0.0
+        self.seconds = seconds
+        self.mirrored = []
+        """Of each prediction, whether it was with mirror images."""
+        monkeypatch.setattr(validating, "predict", self._predict)
+
+    def __call__(self):
+        return self.now
+
+    def _predict(self, network, pixels, *, config, **more):
+        self.now += self.seconds * (8 if config.mirror else 1)
+        self.mirrored.append(config.mirror)
+        return predict(network, pixels, config=config, **more)
+
+
 @pytest.mark.parametrize("budget", [None, 4 * TWO.size / validating.PIXELS_A_SECOND])
 def test_in_the_time_that_was_expected_every_image_is_looked_at(monkeypatch, budget):
-    now = 0.0
-
-    def slow_predict(network, pixels, **more):
-        nonlocal now
-        now += 1
-        return predict(network, pixels, **more)
-
-    monkeypatch.setattr(validating, "predict", slow_predict)
+    clock = PredictionClock(monkeypatch, seconds=1)
     images = [judged(name, TWO, kind="objects") for name in "abcdefgh"]
-    validator = replace(validator_of(*images), budget=budget, clock=lambda: now)
+    validator = replace(validator_of(*images), budget=budget, clock=clock)
     assert validator.quick(copier(3))["score"] == 1
-    end = now + CAUTION * validator.last_look()
-    summary, _ = validator.final(copier(3), seconds_left=lambda: end - now)
+    end = clock.now + CAUTION * validator.last_look()
+    summary, _ = validator.final(copier(3), seconds_left=lambda: end - clock.now)
     assert summary["left_out"] == 0
 
 
@@ -158,44 +170,28 @@ def test_without_an_object_anywhere_there_is_no_score_and_no_failure():
 
 
 def test_images_that_do_not_fit_into_the_time_are_left_out_and_counted(monkeypatch):
-    now = 0.0
-
-    def slow_predict(network, pixels, **more):
-        nonlocal now
-        now += 10
-        return predict(network, pixels, **more)
-
-    monkeypatch.setattr(validating, "predict", slow_predict)
+    clock = PredictionClock(monkeypatch, seconds=10)
     images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(5)]
-    validator = replace(validator_of(*images), clock=lambda: now)
+    validator = replace(validator_of(*images), clock=clock)
     # After 0, 10 and 20 s another image of 10 s (and half of it for safety) is done within 35 s; after 30 s not.
-    summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - now)
+    summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - clock.now)
     assert (summary["images"], summary["left_out"]) == (3, 2)
-    now = 100.0  # too late for all: one is judged all the same, so that a model never goes without a score
-    summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - now)
+    clock.now = 100.0  # too late for all: one is judged all the same, so that a model never goes without a score
+    summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - clock.now)
     assert (summary["images"], summary["left_out"]) == (1, 4)
 
 
 def test_mirror_images_are_given_up_where_they_would_cost_images(monkeypatch):
-    now = 0.0
-    mirrored = []
-
-    def slow_predict(network, pixels, *, config, **more):
-        nonlocal now
-        now += 8 if config.mirror else 1
-        mirrored.append(config.mirror)
-        return predict(network, pixels, config=config, **more)
-
-    monkeypatch.setattr(validating, "predict", slow_predict)
+    clock = PredictionClock(monkeypatch, seconds=1)
     images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(5)]
     config = PredictConfig(precision="fp32", mirror=True)
-    validator = replace(validator_of(*images), config=config, clock=lambda: now)
-    summary, _ = validator.final(copier(2), seconds_left=lambda: 20 - now)
+    validator = replace(validator_of(*images), config=config, clock=clock)
+    summary, _ = validator.final(copier(2), seconds_left=lambda: 20 - clock.now)
     assert (summary["images"], summary["left_out"]) == (5, 0)
-    assert mirrored == [False] * 5
-    now, mirrored[:] = 0.0, []
-    validator.final(copier(2), seconds_left=lambda: 100 - now)
-    assert mirrored == [False] + [True] * 5
+    assert clock.mirrored == [False] * 5
+    clock.now, clock.mirrored[:] = 0.0, []
+    validator.final(copier(2), seconds_left=lambda: 100 - clock.now)
+    assert clock.mirrored == [False] + [True] * 5
 
 
 def images_of(*sides):
