@@ -1,8 +1,9 @@
 """Which targets tell objects apart best? One network for each candidate, all else equal.
 
-    python -m benchmarks.object_targets [--target NAME ...] [--steps N] [--seed S ...] [--out FILE]
+    python -m benchmarks.object_targets [--data NAME] [--target NAME ...] [--steps N] [--seed S ...] [--out FILE]
 
-The fluorescence images of dsb2018, cut as for `benchmarks.objects`. Patches, augmentation, network, optimiser, border
+The fluorescence images of dsb2018, cut as for `benchmarks.objects`, or the simulated cells of `benchmarks.touching`, of
+which some branch and most touch. Patches, augmentation, network, optimiser, border
 weights, loss and number of steps are those of Segue's plan for all candidates (`target_candidates.py`); so is the time,
 within what making the targets takes, which is reported. Each decoding is tuned on images held out from the learning
 side: twelve settings, and for all the same ways to remove what is too small or too doubtful. Judged are the images
@@ -25,6 +26,7 @@ import torch
 from benchmarks.data_sets import DATA_ROOT, DATA_SETS, cut
 from benchmarks.machine import describe_machine
 from benchmarks.target_candidates import CANDIDATES, Candidate, Setting, heat
+from benchmarks.touching import LEARN, TEST_SIDE, TUNE, write_data_set
 from benchmarks.trials import SCRATCH
 from numpy.typing import NDArray
 
@@ -52,7 +54,7 @@ from segue.train.schedule import StepPace
 from segue.train.together import give_training_layers
 from segue.train.world import World
 
-DATA = DATA_SETS["dsb2018_fluorescence"]
+DATA = ("dsb2018_fluorescence", "touching")
 Rows = list[dict[str, Any]]
 
 
@@ -209,10 +211,21 @@ def judge(
     }
 
 
+def two_sides(wishes: argparse.Namespace) -> tuple[Path, Path]:
+    """Folders of the images to learn from and to judge with."""
+    if wishes.data in DATA_SETS:
+        known = cut(DATA_SETS[wishes.data], root=wishes.data_root, scratch=wishes.scratch)
+        return known.train, known.test
+    learn, judge = (wishes.scratch / wishes.data / side for side in ("train", "test"))
+    write_data_set(learn, LEARN + TUNE, first_seed=0)
+    write_data_set(judge, LEARN, first_seed=20_000, side=TEST_SIDE)
+    return learn, judge
+
+
 def measure(wishes: argparse.Namespace, kept: Rows, keep: Callable[[Rows], None]) -> Rows:
     """All trainings that are not among the `kept` ones."""
     keep_freed_memory()
-    rows = [row for row in kept if row["steps"] == wishes.steps and row["width"] == wishes.width]
+    rows = [row for row in kept if all(row[name] == getattr(wishes, name) for name in ("data", "steps", "width"))]
     missing = [
         pair
         for pair in product(wishes.seeds, wishes.target)
@@ -220,16 +233,22 @@ def measure(wishes: argparse.Namespace, kept: Rows, keep: Callable[[Rows], None]
     ]
     if not missing:
         return rows
-    cut_sides = cut(DATA, root=wishes.data_root, scratch=wishes.scratch)
-    plan, examples, tuned_on = learning_side(cut_sides.train, width=wishes.width, heated="flows" in wishes.target)
-    _, unseen = prepare_all(cut_sides.test, plan)
+    learn, test = two_sides(wishes)
+    plan, examples, tuned_on = learning_side(learn, width=wishes.width, heated="flows" in wishes.target)
+    _, unseen = prepare_all(test, plan)
     for seed, name in missing:
         candidate = CANDIDATES[name]
         seeded = replace(plan, train=replace(plan.train, seed=seed))
         network, seconds = trained(candidate, seeded, examples, steps=wishes.steps)
         setting, removal, own = tuned(candidate, answers(network, plan, candidate, tuned_on), tuned_on)
-        row = {"target": name, "seed": seed, "steps": wishes.steps, "width": wishes.width, "seconds": round(seconds, 1)}
-        row |= {"setting": setting, "removal": removal, "tuned_to": own, "images": len(unseen)}
+        row = {"data": wishes.data, "target": name, "seed": seed, "steps": wishes.steps, "width": wishes.width}
+        row |= {
+            "seconds": round(seconds, 1),
+            "setting": setting,
+            "removal": removal,
+            "tuned_to": own,
+            "images": len(unseen),
+        }
         row |= judge(candidate, answers(network, plan, candidate, unseen), unseen, setting, removal)
         print(row, file=sys.stderr, flush=True)
         rows.append(row)
@@ -261,6 +280,7 @@ def table(rows: Rows) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=DATA, default=DATA[0], help="what to learn")
     parser.add_argument("--target", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES), help="candidates")
     parser.add_argument("--steps", type=int, default=1000, help="of each training")
     parser.add_argument("--width", type=int, default=16, help="of the network")

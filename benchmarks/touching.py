@@ -96,9 +96,9 @@ def scenes(count: int, *, side: int, first_seed: int) -> list[Scene]:
     return found
 
 
-def write_data_set(root: Path, count: int, *, first_seed: int) -> None:
+def write_data_set(root: Path, count: int, *, first_seed: int, side: int = SIDE) -> None:
     """A data set as a user has it."""
-    for number, (_, _, image, labels) in enumerate(scenes(count, side=SIDE, first_seed=first_seed)):
+    for number, (_, _, image, labels) in enumerate(scenes(count, side=side, first_seed=first_seed)):
         write_image(root / "images" / f"{number:03d}.tif", image)
         write_labels(root / "masks" / f"{number:03d}.tif", labels.ids, space=labels.space, kind="objects")
 

@@ -17,7 +17,6 @@ from segue.plan import (
     FEWEST_STEPS,
     MOST_PATCHES,
     PATCH_PIXELS,
-    USUAL_WIDTH,
     WIDTHS,
     check_fits,
     make_plan,
@@ -195,7 +194,7 @@ def test_the_network_is_as_wide_as_the_time_allows(affordable, width, power):
     assert plan.network.width == width
     assert f"width {width}:" in plan.reasons["network"]
     assert len(measured) == len(set(measured))  # a measurement costs time
-    assert max(measured) <= max(width, USUAL_WIDTH[2]) or power > 1  # nor is measured what can never fit
+    assert max(measured) <= max(width, WIDTHS[2][0]) or power > 1  # nor is measured what can never fit
     assert_the_network_takes_the_patch(plan)
 
 
@@ -225,7 +224,7 @@ def test_the_reason_tells_how_many_steps_fit():
 
 def test_without_a_budget_nothing_is_measured():
     plan = make_plan(KINDS["gray 512"], step_seconds=lambda network, batches: pytest.fail("measured"))
-    assert plan.network.width == USUAL_WIDTH[2]
+    assert plan.network.width == WIDTHS[2][0]
 
 
 def test_the_paper_preset_is_the_network_of_2015():

@@ -32,12 +32,11 @@ BATCH_PIXELS = {2: 4 * 256**2, 3: 2 * 64**3}
 """Pixels of a batch at most."""
 MOST_PATCHES = 64
 """Patches of a batch at most: each has to be augmented, however small it is."""
-FEWEST_STEPS = 1800
-"""A network is only as wide as leaves it so many steps in its time."""
-WIDTHS = {2: (64, 48, 32, 24, 16), 3: (32, 24, 16)}
-"""Candidates for the width of the first level, best first."""
-USUAL_WIDTH = {2: 32, 3: 24}
-"""Width where nothing is known of time: with a number of steps."""
+FEWEST_STEPS = 6000
+"""A network is only wider than usual if that leaves it so many steps in its time: up to 3,000 of them a width of 32 was
+no better than one of 16, which takes less than half the time (docs/decisions/0019-steps-before-width.md)."""
+WIDTHS = {2: (16, 24, 32, 48, 64), 3: (16, 24, 32)}
+"""Candidates for the width of the first level, the usual one first."""
 SHALLOWEST_SIDE = 4
 """No axis is pooled to fewer pixels than this."""
 
@@ -170,7 +169,7 @@ def make_plan(
         spatial_axes=len(patch),
         channels=fingerprint.channels,
         outputs=len(fingerprint.classes) + len(targets.auxiliary),
-        width=USUAL_WIDTH[len(patch)],
+        width=WIDTHS[len(patch)][0],
         widest=512 if len(patch) == 2 else 256,
         factors=factors,
         kernels=kernels,
@@ -343,22 +342,18 @@ def _as_wide_as_time_allows(
 ) -> tuple[UNetConfig, str]:
     if budget is None or step_seconds is None:
         return network, f"width {network.width}, the usual one"
-    widths = WIDTHS[network.spatial_axes]
-    place = widths.index(network.width)
-    seconds = {place: step_seconds(network, batches)}
-    # From the usual width towards wider ones while they fit, else towards narrower ones until one does. The time grows
-    # at least as the width does: what cannot fit is not measured, which takes time and memory.
-    while place > 0 and seconds[place] * widths[place - 1] / widths[place] * FEWEST_STEPS <= budget:
-        seconds[place - 1] = step_seconds(replace(network, width=widths[place - 1]), batches)
-        if seconds[place - 1] * FEWEST_STEPS > budget:
+    seconds = step_seconds(network, batches)
+    for width in WIDTHS[network.spatial_axes][1:]:
+        # The time grows at least as the width does: what cannot fit is not measured, which takes time and memory.
+        if seconds * width / network.width * FEWEST_STEPS > budget:
             break
-        place -= 1
-    while seconds[place] * FEWEST_STEPS > budget and place < len(widths) - 1:
-        place += 1
-        seconds.setdefault(place, step_seconds(replace(network, width=widths[place]), batches))
-    steps = int(budget / seconds[place])
-    reason = f"width {widths[place]}: a step takes {seconds[place]:.2f} s here, so about {steps:,} fit into the time"
-    return replace(network, width=widths[place]), reason
+        wider = replace(network, width=width)
+        longer = step_seconds(wider, batches)
+        if longer * FEWEST_STEPS > budget:
+            break
+        network, seconds = wider, longer
+    steps = int(budget / seconds)
+    return network, f"width {network.width}: a step takes {seconds:.2f} s here, so about {steps:,} fit into the time"
 
 
 def _times(lengths: Sequence[int]) -> str:
