@@ -226,6 +226,7 @@ def measure(wishes: argparse.Namespace, kept: Rows, keep: Callable[[Rows], None]
     """All trainings that are not among the `kept` ones."""
     keep_freed_memory()
     rows = [row for row in kept if all(row[name] == getattr(wishes, name) for name in ("data", "steps", "width"))]
+    others = [row for row in kept if row not in rows]
     missing = [
         pair
         for pair in product(wishes.seeds, wishes.target)
@@ -252,7 +253,7 @@ def measure(wishes: argparse.Namespace, kept: Rows, keep: Callable[[Rows], None]
         row |= judge(candidate, answers(network, plan, candidate, unseen), unseen, setting, removal)
         print(row, file=sys.stderr, flush=True)
         rows.append(row)
-        keep(rows)
+        keep(others + rows)
     return rows
 
 
