@@ -3,9 +3,9 @@
     python -m benchmarks.object_targets [--data NAME] [--target NAME ...] [--steps N] [--seed S ...] [--out FILE]
 
 The fluorescence images of dsb2018, cut as for `benchmarks.objects`, or the simulated cells of `benchmarks.touching`, of
-which some branch and most touch. Patches, augmentation, network, optimiser, border
-weights, loss and number of steps are those of Segue's plan for all candidates (`target_candidates.py`); so is the time,
-within what making the targets takes, which is reported. Each decoding is tuned on images held out from the learning
+which some branch and most touch. Patches, augmentation, optimiser, border weights, loss and number of steps are those
+of Segue's plan for all candidates (`target_candidates.py`), and so is the network but for its last channels; the time
+is reported, and differs by what making the targets takes. Each decoding is tuned on images held out from the learning
 side: twelve settings, and for all the same ways to remove what is too small or too doubtful. Judged are the images
 that no training has seen. With --out each training is kept as it is judged, and none that is kept is made again.
 """
@@ -85,8 +85,7 @@ def with_ids(example: Example, labels: Labels, *, heated: bool) -> Example:
 
 
 def learning_side(root: Path, *, width: int, heated: bool) -> tuple[Plan, list[Example], list[Judged]]:
-    """The plan for a data set, and its two sides, with ids."""
-
+    """The plan for a data set, what is learnt from it, with ids, and what its decoding is tuned on."""
     pairs = find_pairs(root)
     examination, fingerprint, spec = examined(pairs, lambda _: None)
     plan = make_plan(fingerprint)
@@ -236,7 +235,7 @@ def measure(wishes: argparse.Namespace, kept: Rows, keep: Callable[[Rows], None]
         return rows
     learn, test = two_sides(wishes)
     plan, examples, tuned_on = learning_side(learn, width=wishes.width, heated="flows" in wishes.target)
-    _, unseen = prepare_all(test, plan)
+    unseen = all_judged(test, plan)
     for seed, name in missing:
         candidate = CANDIDATES[name]
         seeded = replace(plan, train=replace(plan.train, seed=seed))
@@ -257,11 +256,11 @@ def measure(wishes: argparse.Namespace, kept: Rows, keep: Callable[[Rows], None]
     return rows
 
 
-def prepare_all(root: Path, plan: Plan) -> tuple[list[Example], list[Judged]]:
+def all_judged(root: Path, plan: Plan) -> list[Judged]:
     """All images of a data set to judge with."""
     pairs = find_pairs(root)
     _, _, spec = examined(pairs, lambda _: None)
-    return prepare(pairs, [], [(number, None) for number in range(len(pairs))], plan, spec, lambda done, total: None)
+    return prepare(pairs, [], [(number, None) for number in range(len(pairs))], plan, spec, lambda done, total: None)[1]
 
 
 SHOWN = ("average_precision", "average_precision_50_95", "pooled_precision", "count_error", "merges", "splits")

@@ -34,7 +34,7 @@ MOST_PATCHES = 64
 """Patches of a batch at most: each has to be augmented, however small it is."""
 FEWEST_STEPS = 6000
 """A network is only wider than usual if that leaves it so many steps in its time: up to 3,000 of them a width of 32 was
-no better than one of 16, which takes less than half the time (docs/decisions/0019-steps-before-width.md)."""
+no better than one of 16 in 2D, in twice the time (docs/decisions/0019-steps-before-width.md)."""
 WIDTHS = {2: (16, 24, 32, 48, 64), 3: (16, 24, 32)}
 """Candidates for the width of the first level, the usual one first."""
 SHALLOWEST_SIDE = 4
