@@ -25,6 +25,7 @@ from benchmarks.machine import describe_machine, memory
 from segue.model.file import ModelHeader
 from segue.model.unet import UNet, initialize, isotropic_config
 from segue.normalize import Normalization
+from segue.pipeline.exporting import Exports
 from segue.pipeline.predicting import OutputConfig, predict_files
 from segue.predict.infer import PredictConfig
 from segue.simulate import CellsConfig, simulate_cells
@@ -32,7 +33,14 @@ from segue.trained import Model
 from segue.units import parse_size
 
 WAYS = ("memory", "files")
-KINDS = ("classes", "probabilities", "objects")
+EXPORTS = Exports(table=("csv",), outlines=("geojson",))
+KINDS = {
+    "classes": OutputConfig(kind="classes"),
+    "probabilities": OutputConfig(kind="probabilities"),
+    "objects": OutputConfig(kind="objects"),
+    "outlines": OutputConfig(kind="objects", exports=EXPORTS),
+}
+"""What is asked for; "outlines" are objects with their table and their outlines."""
 AMPLE = 1 << 50
 
 
@@ -55,12 +63,12 @@ def untrained() -> Model:
     return Model(header, network.eval())
 
 
-def measure(folder: Path, size: int, kind: Any, way: str, limit: int) -> dict[str, Any]:
+def measure(folder: Path, size: int, kind: str, way: str, limit: int) -> dict[str, Any]:
     """Predict one image once, in this process."""
     model = Model.load(folder / "a.segue")
     # The tile is given, so that the limit only decides which way is taken.
     config = PredictConfig(tile=512, memory=AMPLE if way == "memory" else limit, precision="fp32")
-    output = OutputConfig(kind=kind)
+    output = KINDS[kind]
     predict_files(model, [folder / "128.tif"], folder / "out", output=output, config=config)
     before = memory("VmRSS")
     started, worked = time.perf_counter(), time.process_time()
@@ -94,7 +102,7 @@ def write_images(folder: Path, sizes: list[int]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2048, 4096, 8192])
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--max-memory", type=parse_size, default=parse_size("64MB"))
     parser.add_argument("--out", type=Path, help="keep the result as JSON in this file")
     parser.add_argument("--one", nargs=4, metavar=("FOLDER", "SIZE", "KIND", "WAY"), help=argparse.SUPPRESS)

@@ -13,13 +13,14 @@ from segue.arrays import Image, Labels, Space
 from segue.channels import with_channels
 from segue.errors import ImageError
 from segue.io.decoded import DEFAULT_MAX_PIXELS
+from segue.io.scratch import Readable, View
 from segue.model.device import best_device
 from segue.model.file import ModelFile, ModelHeader, read_model, write_model
 from segue.model.unet import UNet
-from segue.normalize import normalize
+from segue.normalize import measure, rescale
 from segue.objects.decode import DecodeConfig, decode_objects
 from segue.objects.tiled import decode_in_blocks
-from segue.predict.infer import Pixels, PredictConfig, Progress, predict, prepare
+from segue.predict.infer import PredictConfig, Progress, predict, prepare
 from segue.predict.quick import QuickUNet
 from segue.resample import resample_values, with_pixel_size
 
@@ -117,7 +118,9 @@ class Model:
         self.check_axes(image.shape, image.name)
         image = with_channels(image, channels=self.header.network.channels, rgb=self.header.rgb)
         seen = with_pixel_size(image, self.working, max_pixels=max_pixels)
-        values = self.apply(normalize(seen, self.header.normalization), config=config, progress=progress)
+        scaling = measure(seen, self.header.normalization)
+        normalized = View(seen.pixels.shape, lambda box: rescale(seen.pixels[box], scaling))
+        values = self.apply(normalized, config=config, progress=progress)
         values = resample_values(values, image.shape)
         auxiliary = dict(zip(self.header.auxiliary, values[len(self.classes) :], strict=True))
         return Answer(
@@ -138,7 +141,7 @@ class Model:
 
     def apply(
         self,
-        pixels: Pixels,
+        pixels: Readable,
         *,
         config: PredictConfig | None = None,
         progress: Progress | None = None,

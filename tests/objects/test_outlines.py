@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from segue.errors import LabelError
-from segue.objects.outlines import Polygon, Ring, geojson, object_outlines, write_geojson
+from segue.objects.outlines import Polygon, Ring, features, geojson, object_outlines, write_geojson
 
 
 def fill(polygons: list[Polygon] | list[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -96,10 +96,11 @@ def test_an_image_without_objects_has_no_outline(shape):
 
 def test_geojson_read_back_gives_the_identical_ids(tmp_path):
     ids = np.random.default_rng(5).integers(0, 4, (12, 13)).astype(np.uint32)
-    made = geojson(ids, classes=("nucleus",), measurements={2: {"area": 5.0}})
-    write_geojson(tmp_path / "cells.geojson", made)
-    collection = json.loads((tmp_path / "cells.geojson").read_text())
-    assert collection["type"] == "FeatureCollection"
+    told = {"classes": ("nucleus",), "measurements": {2: {"area": 5.0}}}
+    write_geojson(tmp_path / "cells.geojson", features(ids, **told))
+    text = (tmp_path / "cells.geojson").read_text()
+    collection = json.loads(text)
+    assert text == json.dumps(geojson(ids, **told), separators=(",", ":"))
     back = np.zeros_like(ids)
     for feature in collection["features"]:
         geometry = feature["geometry"]
@@ -126,9 +127,9 @@ def test_each_class_has_its_name_and_always_its_colour():
 def test_an_object_of_a_volume_has_a_feature_in_each_slice_that_it_meets():
     ids = np.zeros((4, 3, 3), int)
     ids[1:3, 1, 1] = 8
-    features = geojson(ids)["features"]
-    assert [feature["properties"]["name"] for feature in features] == ["8", "8"]
-    assert [feature["geometry"]["plane"]["z"] for feature in features] == [1, 2]
+    found = geojson(ids)["features"]
+    assert [feature["properties"]["name"] for feature in found] == ["8", "8"]
+    assert [feature["geometry"]["plane"]["z"] for feature in found] == [1, 2]
 
 
 def test_volumes_are_refused():

@@ -1,6 +1,7 @@
 import csv
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,15 +9,22 @@ from PIL import Image as Picture
 
 from segue.arrays import Image, Space
 from segue.errors import ImageError, UsageError
-from segue.pipeline.exporting import COCO_NAME, OUTLINE_FORMATS, TABLE_FORMATS, Exports, check_exports, write_exports
+from segue.pipeline.exporting import (
+    COCO_NAME,
+    OUTLINE_FORMATS,
+    TABLE_FORMATS,
+    Exports,
+    Findings,
+    check_exports,
+    write_exports,
+)
 from segue.pipeline.exporting import overlay as overlay_of
-from segue.trained import Answer
 
 EVERYTHING = Exports(table=TABLE_FORMATS, outlines=OUTLINE_FORMATS, overlay=True)
 CLASSES = ("background", "red", "white")
 
 
-def scene(*shape: int) -> tuple[np.ndarray, Image, Answer]:
+def scene(*shape: int) -> Findings:
     """Two objects, the first white and the second red, and an image of two channels."""
     ids = np.zeros(shape, np.uint32)
     ids[..., 1:4, 1:4], ids[..., 6:8, 2:9] = 1, 2
@@ -25,16 +33,14 @@ def scene(*shape: int) -> tuple[np.ndarray, Image, Answer]:
     space = Space(pixel_size=(0.5,) * len(shape), unit="micrometer")
     pixels = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
     image = Image(pixels=pixels, space=space, name="folder/a.png")
-    return ids, image, Answer(probabilities, None, space)
+    return Findings(objects=ids, image=image, pixels=pixels, probabilities=probabilities)
 
 
 @pytest.mark.parametrize("shape", [(10, 12), (3, 10, 12)], ids=["plane", "volume"])
 def test_everything_stands_beside_the_objects_and_tells_one_story(shape, tmp_path):
     from pyarrow import parquet
 
-    ids, image, answer = scene(*shape)
-    target = tmp_path / "a.b.tif"
-    entries = write_exports(target, ids, image=image, answer=answer, classes=CLASSES, exports=EVERYTHING)
+    entries = write_exports(tmp_path / "a.b.tif", scene(*shape), classes=CLASSES, exports=EVERYTHING)
     names = ["a.b.csv", "a.b.geojson", "a.b.overlay.png", "a.b.parquet", "a.b.rois.zip"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
@@ -62,7 +68,6 @@ def test_everything_stands_beside_the_objects_and_tells_one_story(shape, tmp_pat
 
 
 def test_only_what_is_asked_for_is_written(tmp_path):
-    ids, image, answer = scene(10, 12)
     for exports, names in (
         (Exports(), []),
         (Exports(table=("parquet",)), ["a.parquet"]),
@@ -72,16 +77,15 @@ def test_only_what_is_asked_for_is_written(tmp_path):
     ):
         folder = tmp_path / f"{exports}"
         folder.mkdir()
-        entries = write_exports(folder / "a.nii.gz", ids, image=image, answer=answer, classes=CLASSES, exports=exports)
+        entries = write_exports(folder / "a.nii.gz", scene(10, 12), classes=CLASSES, exports=exports)
         assert [path.name for path in folder.iterdir()] == names
         assert bool(entries) == ("coco" in exports.outlines)
 
 
 def test_a_model_of_one_class_names_it_and_has_nothing_to_doubt(tmp_path):
-    ids, image, _ = scene(10, 12)
-    answer = Answer(np.stack([ids == 0, ids > 0]).astype(np.float32), None, image.space)
-    exports = Exports(table=("csv",))
-    write_exports(tmp_path / "a.tif", ids, image=image, answer=answer, classes=("background", "cell"), exports=exports)
+    found = scene(10, 12)
+    two = replace(found, probabilities=np.stack([found.objects == 0, found.objects > 0]).astype(np.float32))
+    write_exports(tmp_path / "a.tif", two, classes=("background", "cell"), exports=Exports(table=("csv",)))
     rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["class"] for row in rows] == ["cell", "cell"]
     assert "class_confidence" not in rows[0]
@@ -89,18 +93,15 @@ def test_a_model_of_one_class_names_it_and_has_nothing_to_doubt(tmp_path):
 
 @pytest.mark.parametrize("exports", [EVERYTHING, Exports(overlay=True)])
 def test_an_image_without_objects_has_empty_files_that_are_whole(exports, tmp_path):
-    ids, image, answer = scene(10, 12)
-    entries = write_exports(
-        tmp_path / "a.tif", np.zeros_like(ids), image=image, answer=answer, classes=CLASSES, exports=exports
-    )
+    none = replace(scene(10, 12), objects=np.zeros((10, 12), np.uint32))
+    entries = write_exports(tmp_path / "a.tif", none, classes=CLASSES, exports=exports)
     assert [annotations for _, annotations in entries] in ([], [[]])
     with Picture.open(tmp_path / "a.overlay.png") as picture:
         assert picture.size == (12, 10)
 
 
 def test_the_overlay_is_as_large_as_the_image_and_coloured_where_objects_end():
-    ids, image, _ = scene(10, 12)
-    grey = Image(pixels=image.pixels[:1])
+    ids, grey = scene(10, 12).objects, Image(pixels=scene(10, 12).pixels[:1])
     drawn = overlay_of(grey, ids)
     assert drawn.shape == (10, 12, 3)
     coloured = (drawn != drawn[..., :1]).any(axis=-1)
@@ -110,7 +111,7 @@ def test_the_overlay_is_as_large_as_the_image_and_coloured_where_objects_end():
 
 
 def test_the_overlay_of_a_volume_shows_slices_side_by_side():
-    ids, image, _ = scene(20, 10, 12)
+    ids, image = scene(20, 10, 12).objects, scene(20, 10, 12).image
     assert overlay_of(image, ids).shape == (3 * 10 + 8, 3 * 12 + 8, 3)
     assert overlay_of(Image(pixels=image.pixels[:, :1]), ids[:1]).shape == (10, 12, 3)
 

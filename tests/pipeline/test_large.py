@@ -19,7 +19,7 @@ from segue.io.staging import claimed_shape
 from segue.model.file import ModelHeader
 from segue.model.unet import UNet, initialize, isotropic_config
 from segue.normalize import Normalization
-from segue.objects import tiled
+from segue.objects import blocks
 from segue.objects.decode import DecodeConfig
 from segue.pipeline import predicting
 from segue.pipeline.exporting import Exports
@@ -37,7 +37,7 @@ AMPLE = PredictConfig(memory=1 << 30, precision="fp32")
 def small_parts(monkeypatch):
     """So that images of a test consist of many parts."""
     monkeypatch.setattr(staging, "_BAND", 2000)
-    monkeypatch.setattr(tiled, "SIDES", {2: 50, 3: 10})
+    monkeypatch.setattr(blocks, "SIDES", {2: 50, 3: 10})
 
 
 @pytest.fixture
@@ -226,17 +226,19 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from segue.io import staging
-from segue.objects import tiled
+from segue.objects import blocks
+from segue.pipeline.exporting import Exports
 from segue.pipeline.predicting import OutputConfig, predict_files
 from segue.predict.infer import PredictConfig
 from segue.trained import Model
-tiled.SIDES = {2: 256}
+blocks.SIDES = {2: 256}
 staging._BAND = 1 << 17
 model = Model.load(sys.argv[1])
 config = PredictConfig(memory=10**7, tile=256, precision="fp32")
+output = OutputConfig(kind="objects", exports=Exports(table=("csv",), outlines=("geojson",)))
 peaks = []
 for source in sys.argv[3:]:
-    predict_files(model, [source], Path(sys.argv[2]), output=OutputConfig(kind="objects"), config=config)
+    predict_files(model, [source], Path(sys.argv[2]), output=output, config=config)
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peaks.append(int(status["VmHWM"].split()[0]))  # ru_maxrss would begin with that of the parent
 print(json.dumps(peaks))
@@ -244,7 +246,7 @@ print(json.dumps(peaks))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process as Linux tells it")
-def test_memory_does_not_grow_with_the_image(tmp_path):
+def test_memory_for_objects_their_table_and_their_outlines_does_not_grow_with_the_image(tmp_path):
     model = network_of(2)
     few_objects = model.header.decoding | {"smoothing": 3.0}  # the numbers of objects do take memory
     model.with_header(decoding=few_objects).save(tmp_path / "a.segue")

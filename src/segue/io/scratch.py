@@ -38,6 +38,18 @@ class Readable(Protocol):
         ...
 
 
+class View:
+    """An array that is made when it is read, block by block."""
+
+    def __init__(self, shape: Sequence[int], read: Callable[[Block], NDArray[Any]]) -> None:
+        self.shape = tuple(shape)
+        self._read = read
+
+    def __getitem__(self, block: Block, /) -> NDArray[Any]:
+        """The values of one block."""
+        return self._read(block)
+
+
 class BlockArray(Readable, Protocol):
     """What can be read and written in blocks: a numpy array, a memmap, a `ScratchArray`, a Zarr array."""
 

@@ -13,11 +13,17 @@ Pairs = NDArray[np.int64]
 """(2, n): numbers that belong together."""
 
 
+SIDES = {2: 1024, 3: 128}
+"""Pixels along each axis of a block, for 2 and 3 axes: what fits into the caches."""
+
+
 class Grid:
     """An array of `shape`, cut into blocks of `side` pixels along every axis, in the order of a scan."""
 
-    def __init__(self, shape: Sequence[int], side: int) -> None:
+    def __init__(self, shape: Sequence[int], side: int | None = None) -> None:
+        """`side` None is the usual one of `SIDES`."""
         self.shape = tuple(shape)
+        side = side or SIDES[len(self.shape)]
         self.counts = tuple(-(-length // side) for length in shape)
         spans = [[slice(at, min(at + side, length)) for at in range(0, length, side)] for length in shape]
         self.blocks: list[Block] = list(product(*spans))

@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.io.files import write_whole
+from segue.io.scratch import Readable
 from segue.objects.naming import OBJECT, class_names
-from segue.objects.outlines import object_outlines, planes
+from segue.objects.outlines import Outline, outlines_in
 
 Entry = tuple[dict[str, Any], list[dict[str, Any]]]
 """An image, and the annotations in it: without the numbers that they get in a data set."""
 
 
 def coco_entries(
-    ids: NDArray[Any],
+    ids: Readable,
     *,
     name: str,
     object_classes: Sequence[str] | None = None,
@@ -36,19 +37,17 @@ def coco_entries(
     `object_classes` are the names of the classes of the ids 1..n, out of `classes`; the first of `classes` is the class
     of all without them. The id of an object is its "object_id"; `scores` are its confidences by id.
     """
-    entries: list[Entry] = []
-    for slice_, plane in planes(ids):
-        image = {"file_name": name, "width": plane.shape[1], "height": plane.shape[0]}
-        if slice_ is not None:
-            image["slice"] = slice_
-        annotations = _annotations(plane)
-        values = [annotation["object_id"] for annotation in annotations]
-        names = class_names(values, object_classes, default=classes[0])
-        for annotation, class_name in zip(annotations, names, strict=True):
-            annotation["category_id"] = classes.index(class_name) + 1
-            if scores is not None:
-                annotation["score"] = round(scores[annotation["object_id"]], 4)
-        entries.append((image, annotations))
+    height, width = ids.shape[-2:]
+    image = {"file_name": name, "width": width, "height": height}
+    slices = [image] if len(ids.shape) == 2 else [image | {"slice": number} for number in range(ids.shape[0])]
+    entries: list[Entry] = [(one, []) for one in slices]
+    for outline in outlines_in(ids):
+        (class_name,) = class_names([outline.number], object_classes, default=classes[0])
+        annotation = _annotation(outline, (height, width))
+        annotation["category_id"] = classes.index(class_name) + 1
+        if scores is not None:
+            annotation["score"] = round(scores[outline.number], 4)
+        entries[outline.slice or 0][1].append(annotation)
     return entries
 
 
@@ -73,27 +72,20 @@ def write_coco(path: Path, data_set: Mapping[str, Any]) -> None:
     write_whole(path, json.dumps(data_set, separators=(",", ":"), allow_nan=False).encode())
 
 
-def _annotations(plane: NDArray[Any]) -> list[dict[str, Any]]:
-    annotations = []
-    for value, polygons in object_outlines(plane).items():
-        corners = np.array([corner for polygon in polygons for corner in polygon[0]])
-        (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-        body = plane[top:bottom, left:right] == value
-        segmentation: Any
-        if len(polygons) == len(polygons[0]) == 1:
-            segmentation = [[place for corner in polygons[0][0][:-1] for place in corner]]
-        else:
-            segmentation = run_lengths(body, top=top, left=left, shape=plane.shape)
-        annotations.append(
-            {
-                "object_id": value,
-                "segmentation": segmentation,
-                "area": int(body.sum()),
-                "bbox": [left, top, right - left, bottom - top],
-                "iscrowd": 0,
-            }
-        )
-    return annotations
+def _annotation(outline: Outline, shape: tuple[int, int]) -> dict[str, Any]:
+    height, width = outline.body.shape
+    segmentation: Any
+    if len(outline.polygons) == len(outline.polygons[0]) == 1:
+        segmentation = [[place for corner in outline.polygons[0][0][:-1] for place in corner]]
+    else:
+        segmentation = run_lengths(outline.body, top=outline.top, left=outline.left, shape=shape)
+    return {
+        "object_id": outline.number,
+        "segmentation": segmentation,
+        "area": int(outline.body.sum()),
+        "bbox": [outline.left, outline.top, width, height],
+        "iscrowd": 0,
+    }
 
 
 def run_lengths(body: NDArray[np.bool_], *, top: int, left: int, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -8,15 +8,16 @@ path holds all of its rings. The name of a region is the id of its object.
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.errors import LabelError, UsageError
 from segue.io.files import whole_file
+from segue.io.scratch import Readable
 from segue.objects.naming import OBJECT, class_names
-from segue.objects.outlines import Polygon, object_outlines, planes
+from segue.objects.outlines import Polygon, outlines_in
 
 if TYPE_CHECKING:
     from roifile import ImagejRoi
@@ -29,7 +30,7 @@ MOVE, LINE, CLOSE = 0.0, 1.0, 4.0
 
 
 def write_imagej(
-    path: Path, ids: NDArray[Any], *, object_classes: Sequence[str] | None = None, classes: Sequence[str] = (OBJECT,)
+    path: Path, ids: Readable, *, object_classes: Sequence[str] | None = None, classes: Sequence[str] = (OBJECT,)
 ) -> None:
     """Write the objects of `ids` (Y, X) or (Z, Y, X) as a zip of regions, whole or not at all.
 
@@ -44,17 +45,16 @@ def write_imagej(
     if max(ids.shape[-2:], default=0) > LONGEST_SIDE:
         raise LabelError(f"objects of the shape {ids.shape} are too large for ImageJ, which ends at {LONGEST_SIDE:,}")
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for slice_, plane in planes(ids):
-            outlines = object_outlines(plane)
-            names = class_names(list(outlines), object_classes, default=classes[0])
-            for (value, polygons), name in zip(outlines.items(), names, strict=True):
-                roi = _region(polygons)
-                roi.name = str(value)
-                roi.properties = {"class": name}
-                roi.group = min(classes.index(name) + 1, 255)
-                roi.z_position = 0 if slice_ is None else slice_ + 1
-                entry = f"{value:06d}.roi" if slice_ is None else f"{value:06d}-{slice_ + 1:04d}.roi"
-                archive.writestr(zipfile.ZipInfo(entry), roi.tobytes(), zipfile.ZIP_DEFLATED)
+        for outline in outlines_in(ids):
+            (name,) = class_names([outline.number], object_classes, default=classes[0])
+            roi = _region(outline.polygons)
+            roi.name = str(outline.number)
+            roi.properties = {"class": name}
+            roi.group = min(classes.index(name) + 1, 255)
+            roi.z_position = 0 if outline.slice is None else outline.slice + 1
+            in_slice = "" if outline.slice is None else f"-{outline.slice + 1:04d}"
+            entry = zipfile.ZipInfo(f"{outline.number:06d}{in_slice}.roi")
+            archive.writestr(entry, roi.tobytes(), zipfile.ZIP_DEFLATED)
 
 
 def check_imagej() -> None:

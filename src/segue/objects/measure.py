@@ -8,8 +8,7 @@ single pixel.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import combinations_with_replacement
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,13 @@ from numpy.typing import NDArray
 
 from segue.arrays import Image, Space
 from segue.errors import LabelError
+from segue.io.scratch import Readable
+from segue.objects.census import Census, take_census
 from segue.objects.naming import class_names
-from segue.objects.numbers import consecutive
 from segue.objects.tables import Table
 
+IMAGE, FOREGROUND = "image", "foreground"
+"""Names of the sums of a census that a table tells of."""
 AXES = ("z", "y", "x")
 UNITS = {"micrometer": "um", "millimeter": "mm"}
 """How column names abbreviate units; pixels are "px"."""
@@ -50,62 +52,52 @@ def measure_objects(
     """
     _check_shapes(ids, image, foreground)
     where = space if space is not None else (image.space if image is not None else Space())
-    values, numbers = consecutive(ids)
-    inside = np.nonzero(numbers)
-    owner = numbers[inside] - 1
-    table: Table = {"id": values.tolist(), "class": class_names(values, object_classes)}
-    body = _Moments(owner, inside)
-    table |= _geometry(body, (1.0,) * ids.ndim, "px")
-    if where.pixel_size is not None and where.unit in UNITS:
-        table |= _geometry(body, where.pixel_size, UNITS[where.unit])
-    table |= _shells(numbers, where)
-    covariances = body.covariances(where.pixel_size or (1.0,) * ids.ndim)
-    if ids.ndim == 2:
+    maps = {} if image is None else {IMAGE: image.pixels}
+    if foreground is not None:
+        maps[FOREGROUND] = foreground[np.newaxis]
+    return table_of(take_census(ids, maps), ids, space=where, object_classes=object_classes)
+
+
+def table_of(census: Census, ids: Readable, *, space: Space, object_classes: Sequence[str] | None = None) -> Table:
+    """What `measure_objects` says of `ids`, which may be larger than memory, if their census has been taken.
+
+    The sums named `IMAGE` become intensities, that named `FOREGROUND` the confidence.
+    """
+    table: Table = {"id": census.ids.tolist(), "class": class_names(census.ids, object_classes)}
+    table |= _geometry(census, (1.0,) * len(census.shape), "px")
+    if space.pixel_size is not None and space.unit in UNITS:
+        table |= _geometry(census, space.pixel_size, UNITS[space.unit])
+    shells, solidities = _shells_and_solidities(census, ids, space)
+    table |= shells
+    covariances = _scaled(census.covariances, space.pixel_size or (1.0,) * len(census.shape))
+    if len(census.shape) == 2:
         table["orientation"] = _orientations(covariances)
     else:
         table |= _directions(covariances)
-    table["solidity"] = _solidities(numbers)
-    for channel, pixels in enumerate(() if image is None else image.pixels):
-        total = np.bincount(owner, weights=pixels[inside])
-        table[f"mean_{channel}"] = (total / body.sizes).tolist()
-        table[f"sum_{channel}"] = total.tolist()
-    table["touches_border"] = _touches_border(numbers)
-    if foreground is not None:
-        total = np.bincount(owner, weights=foreground[inside])
-        table["confidence"] = (total / body.sizes).tolist()
+    table["solidity"] = solidities
+    if IMAGE in census.sums:
+        for channel, (means, totals) in enumerate(zip(census.means(IMAGE).T, census.sums[IMAGE].T, strict=True)):
+            table[f"mean_{channel}"] = means.tolist()
+            table[f"sum_{channel}"] = totals.tolist()
+    table["touches_border"] = census.touches_border().tolist()
+    if FOREGROUND in census.sums:
+        table["confidence"] = census.means(FOREGROUND)[:, 0].tolist()
     return table
 
 
-class _Moments:
-    """Size, centroid and second moments of each object, in pixels: sums over the pixels of all objects at once."""
-
-    def __init__(self, owner: NDArray[Any], inside: tuple[NDArray[Any], ...]) -> None:
-        """`owner` is number - 1 of the object of each pixel of `inside`."""
-        self.sizes = np.bincount(owner)
-        centroids, from_centre = [], []
-        for places in inside:
-            centroid = np.bincount(owner, weights=places) / self.sizes
-            centroids.append(centroid)
-            from_centre.append(places - centroid[owner])
-        self.centroids = np.stack(centroids, axis=-1)  # (n, axes)
-        self._covariances = np.empty((len(self.sizes), len(inside), len(inside)))
-        for first, second in combinations_with_replacement(range(len(inside)), 2):
-            shared = np.bincount(owner, weights=from_centre[first] * from_centre[second]) / self.sizes
-            self._covariances[:, first, second] = self._covariances[:, second, first] = shared
-
-    def covariances(self, pixel_size: tuple[float, ...]) -> NDArray[np.float64]:
-        """(n, axes, axes), of the pixel centres, in the unit of `pixel_size`."""
-        scaled: NDArray[np.float64] = self._covariances * np.outer(pixel_size, pixel_size)
-        return scaled
+def _scaled(covariances: NDArray[np.float64], pixel_size: tuple[float, ...]) -> NDArray[np.float64]:
+    """(n, axes, axes), of the pixel centres, in the unit of `pixel_size`."""
+    scaled: NDArray[np.float64] = covariances * np.outer(pixel_size, pixel_size)
+    return scaled
 
 
-def _geometry(body: _Moments, pixel_size: tuple[float, ...], unit: str) -> Table:
+def _geometry(census: Census, pixel_size: tuple[float, ...], unit: str) -> Table:
     """Centroid, area or volume, and axes in `unit`."""
     axes = len(pixel_size)
-    centroids = body.centroids * pixel_size
+    centroids = census.centroids * pixel_size
     # An ellipse or ellipsoid with half axes a has the variance a^2 / (axes + 2) along each of them.
-    lengths = 2 * np.sqrt((axes + 2) * np.linalg.eigvalsh(body.covariances(pixel_size)).clip(min=0))
-    sizes = body.sizes * math.prod(pixel_size)
+    lengths = 2 * np.sqrt((axes + 2) * np.linalg.eigvalsh(_scaled(census.covariances, pixel_size)).clip(min=0))
+    sizes = census.sizes * math.prod(pixel_size)
     table: Table = {f"centroid_{AXES[axis - axes]}_{unit}": centroids[:, axis].tolist() for axis in range(axes)}
     table["area" + _power(unit, 2) if axes == 2 else "volume" + _power(unit, 3)] = sizes.tolist()
     table[f"major_axis_{unit}"] = lengths[:, -1].tolist()
@@ -115,25 +107,31 @@ def _geometry(body: _Moments, pixel_size: tuple[float, ...], unit: str) -> Table
     return table
 
 
-def _shells(numbers: NDArray[Any], where: Space) -> Table:
-    """Perimeters or surfaces; where pixels are not square the physical perimeter is None."""
-    unit, size = UNITS.get(where.unit), where.pixel_size
-    if numbers.ndim == 3:
-        table: Table = {"surface_px": _surfaces(numbers, (1.0, 1.0, 1.0))}
-        if unit is not None and size is not None:
-            table["surface" + _power(unit, 2)] = _surfaces(numbers, size)
-        return table
-    perimeters = _perimeters(numbers)
-    table = {"perimeter_px": perimeters}
-    if unit is not None and size is not None:
-        square = math.isclose(*size, rel_tol=1e-6)
-        table[f"perimeter_{unit}"] = [length * size[0] if square else None for length in perimeters]
-    return table
+def _shells_and_solidities(census: Census, ids: Readable, space: Space) -> tuple[Table, list[float]]:
+    """Perimeters or surfaces, and solidities; where pixels are not square the physical perimeter is None."""
+    axes = len(census.shape)
+    size = space.pixel_size if space.unit in UNITS else None
+    square = size is not None and math.isclose(min(size), max(size), rel_tol=1e-6)
+    in_pixels: list[float] = []
+    in_space: list[float | None] = []
+    solidities = []
+    for _, _, body in census.bodies(ids):
+        in_pixels.append(_perimeter(body) if axes == 2 else _surface(body, (1.0, 1.0, 1.0)))
+        if size is not None and axes == 2:
+            in_space.append(in_pixels[-1] * size[0] if square else None)
+        elif size is not None:
+            in_space.append(_surface(body, size))
+        solidities.append(_solidity(body))
+    name, power = ("perimeter", 1) if axes == 2 else ("surface", 2)
+    table: Table = {f"{name}_px": in_pixels}
+    if size is not None:
+        table[name + _power(UNITS[space.unit], power)] = in_space
+    return table, solidities
 
 
 def _power(unit: str, power: int) -> str:
-    """The end of a column name: "_px", or "_um2" for a power of a physical unit."""
-    return f"_{unit}" if unit == "px" else f"_{unit}{power}"
+    """The end of a column name: "_px" for pixels of any power, "_um", or "_um2" for the second power."""
+    return f"_{unit}" if unit == "px" or power == 1 else f"_{unit}{power}"
 
 
 def _orientations(moments: NDArray[np.float64]) -> list[float | None]:
@@ -158,60 +156,33 @@ def _directions(moments: NDArray[np.float64]) -> Table:
     }
 
 
-def _perimeters(numbers: NDArray[Any]) -> list[float]:
+def _perimeter(body: NDArray[np.bool_]) -> float:
     """In pixels."""
     from skimage.measure import perimeter_crofton
 
-    return [
-        float(perimeter_crofton(body, directions=4))  # type: ignore[no-untyped-call]
-        for body in _bodies(numbers)
-    ]
+    return float(perimeter_crofton(body, directions=4))  # type: ignore[no-untyped-call]
 
 
-def _surfaces(numbers: NDArray[Any], pixel_size: tuple[float, ...]) -> list[float]:
+def _surface(body: NDArray[np.bool_], pixel_size: tuple[float, ...]) -> float:
     from skimage.measure import marching_cubes, mesh_surface_area
 
-    surfaces = []
-    for body in _bodies(numbers):
-        solid = np.pad(body, 1).astype(np.float32)
-        corners, faces, *_ = marching_cubes(solid, 0.5, spacing=pixel_size)  # type: ignore[no-untyped-call]
-        surfaces.append(float(mesh_surface_area(corners, faces)))  # type: ignore[no-untyped-call]
-    return surfaces
+    solid = np.pad(body, 1).astype(np.float32)
+    corners, faces, *_ = marching_cubes(solid, 0.5, spacing=pixel_size)  # type: ignore[no-untyped-call]
+    return float(mesh_surface_area(corners, faces))  # type: ignore[no-untyped-call]
 
 
-def _solidities(numbers: NDArray[Any]) -> list[float]:
-    """Pixels of each object over the content of the convex hull of their corners."""
+def _solidity(body: NDArray[np.bool_]) -> float:
+    """Pixels of an object over the content of the convex hull of their corners."""
     from scipy.spatial import ConvexHull
 
-    offsets = np.stack(np.meshgrid(*[(0, 1)] * numbers.ndim, indexing="ij"), axis=-1).reshape(-1, numbers.ndim)
-    solidities = []
-    for body in _bodies(numbers):
-        lines = body.any(axis=-1)
-        where = np.argwhere(lines)
-        first = body.argmax(axis=-1)[lines]
-        last = body.shape[-1] - 1 - body[..., ::-1].argmax(axis=-1)[lines]
-        ends = np.concatenate([np.column_stack([where, first]), np.column_stack([where, last])])
-        corners = (ends[:, None] + offsets).reshape(-1, numbers.ndim)
-        solidities.append(float(body.sum() / ConvexHull(corners).volume))
-    return solidities
-
-
-def _bodies(numbers: NDArray[Any]) -> Iterator[NDArray[np.bool_]]:
-    """The pixels of every object within its bounding box."""
-    from scipy import ndimage
-
-    boxes = ndimage.find_objects(numbers) if numbers.size else []
-    for number, box in enumerate(boxes, start=1):
-        if box is not None:
-            yield numbers[box] == number
-
-
-def _touches_border(numbers: NDArray[Any]) -> list[bool]:
-    touches = np.zeros(int(numbers.max(initial=0)) + 1, bool)
-    for axis in range(numbers.ndim):
-        if numbers.shape[axis]:
-            touches[numbers.take([0, -1], axis)] = True
-    return [bool(touch) for touch in touches[1:]]
+    offsets = np.stack(np.meshgrid(*[(0, 1)] * body.ndim, indexing="ij"), axis=-1).reshape(-1, body.ndim)
+    lines = body.any(axis=-1)
+    where = np.argwhere(lines)
+    first = body.argmax(axis=-1)[lines]
+    last = body.shape[-1] - 1 - body[..., ::-1].argmax(axis=-1)[lines]
+    ends = np.concatenate([np.column_stack([where, first]), np.column_stack([where, last])])
+    corners = (ends[:, None] + offsets).reshape(-1, body.ndim)
+    return float(body.sum() / ConvexHull(corners).volume)
 
 
 def _check_shapes(ids: NDArray[Any], image: Image | None, foreground: NDArray[Any] | None) -> None:

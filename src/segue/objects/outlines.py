@@ -6,7 +6,9 @@ slice.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.errors import LabelError
-from segue.io.files import write_whole
+from segue.io.files import whole_file
+from segue.io.scratch import Block, Readable, View
+from segue.objects.census import take_census
 from segue.objects.colours import COLOURS
 from segue.objects.naming import OBJECT, class_names
-from segue.objects.numbers import consecutive
 
 Ring = list[tuple[int, int]]
 """Corners (x, y) of a closed line, the first again at the end; a turn at every one."""
@@ -41,31 +44,32 @@ def object_outlines(ids: NDArray[Any]) -> dict[int, list[Polygon]]:
     """
     if ids.ndim != 2:
         raise LabelError(f"outlines are lines in a plane, but these objects have {ids.ndim} axes; give one slice")
-    from skimage.measure import label
-
-    parts = label(ids, background=0, connectivity=1)  # type: ignore[no-untyped-call]
-    outlines: dict[int, list[Polygon]] = {int(value): [] for value in consecutive(ids)[0]}
-    outer: dict[int, Polygon] = {}
-    holes: list[tuple[int, Ring]] = []
-    for part, ring in _rings(parts):
-        if _doubled_area(ring) > 0:
-            outer[part] = [ring]
-        else:
-            holes.append((part, ring))
-    for part, ring in holes:
-        outer[part].append(ring)
-    for part in sorted(outer):
-        x, y = min(outer[part][0], key=lambda corner: (corner[1], corner[0]))
-        outlines[int(ids[y, x])].append(outer[part])
-    return outlines
+    return {outline.number: outline.polygons for outline in outlines_in(ids)}
 
 
-def planes(ids: NDArray[Any]) -> Iterator[tuple[int | None, NDArray[Any]]]:
-    """The planes to outline: (None, ids) of (Y, X), and each slice of (Z, Y, X) with its number, from 0."""
-    if ids.ndim == 2:
-        yield None, ids
-    else:
-        yield from enumerate(ids)
+@dataclass(frozen=True)
+class Outline:
+    """An object in a plane."""
+
+    number: int
+    """The id of the object."""
+    slice: int | None
+    """Of a volume, from 0; None if there is only one plane."""
+    polygons: list[Polygon]
+    """Its parts."""
+    top: int
+    """The first line that the object meets."""
+    left: int
+    """The first column that it meets."""
+    body: NDArray[np.bool_]
+    """Which pixels of its bounding box are the object's."""
+
+
+def outlines_in(ids: Readable) -> Iterator[Outline]:
+    """The objects of each plane of `ids` (Y, X) or (Z, Y, X), ascending by id; in memory is one object at a time."""
+    for number, plane in _planes(ids):
+        for value, (rows, columns), body in take_census(plane).bodies(plane):
+            yield Outline(value, number, _polygons(body, rows.start, columns.start), rows.start, columns.start, body)
 
 
 def geojson(
@@ -82,29 +86,74 @@ def geojson(
     of the ids 1..n, out of `classes`; the first of `classes` is the class of all without them. `measurements` are
     names and numbers for each id.
     """
-    features = []
-    for slice_, plane in planes(ids):
-        outlines = object_outlines(plane)
-        names = class_names(list(outlines), object_classes, default=classes[0])
-        for (value, polygons), name in zip(outlines.items(), names, strict=True):
-            colour = COLOURS[classes.index(name) % len(COLOURS)]
-            properties: dict[str, Any] = {
-                "objectType": "detection",
-                "name": str(value),
-                "classification": {"name": name, "color": colour.tolist()},
-            }
-            if measurements is not None and value in measurements:
-                properties["measurements"] = dict(measurements[value])
-            geometry = _geometry(polygons)
-            if slice_ is not None:
-                geometry["plane"] = {"c": -1, "z": slice_, "t": 0}
-            features.append({"type": "Feature", "geometry": geometry, "properties": properties})
-    return {"type": "FeatureCollection", "features": features}
+    found = features(ids, object_classes=object_classes, classes=classes, measurements=measurements)
+    return {"type": "FeatureCollection", "features": list(found)}
 
 
-def write_geojson(path: Path, collection: Mapping[str, Any]) -> None:
-    """Write a FeatureCollection, whole or not at all. Raises CannotCreateError or StorageError."""
-    write_whole(path, json.dumps(collection, separators=(",", ":"), allow_nan=False).encode())
+def features(
+    ids: Readable,
+    *,
+    object_classes: Sequence[str] | None = None,
+    classes: Sequence[str] = (OBJECT,),
+    measurements: Mapping[int, Mapping[str, float]] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The features of `geojson`, one after another; `ids` may be larger than memory."""
+    for outline in outlines_in(ids):
+        (name,) = class_names([outline.number], object_classes, default=classes[0])
+        colour = COLOURS[classes.index(name) % len(COLOURS)]
+        properties: dict[str, Any] = {
+            "objectType": "detection",
+            "name": str(outline.number),
+            "classification": {"name": name, "color": colour.tolist()},
+        }
+        if measurements is not None and outline.number in measurements:
+            properties["measurements"] = dict(measurements[outline.number])
+        geometry = _geometry(outline.polygons)
+        if outline.slice is not None:
+            geometry["plane"] = {"c": -1, "z": outline.slice, "t": 0}
+        yield {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def write_geojson(path: Path, found: Iterable[Mapping[str, Any]]) -> None:
+    """Write features as a FeatureCollection, whole or not at all. Raises CannotCreateError or StorageError."""
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write('{"type":"FeatureCollection","features":[')
+        for number, feature in enumerate(found):
+            file.write("," if number else "")
+            file.write(json.dumps(feature, separators=(",", ":"), allow_nan=False))
+        file.write("]}")
+
+
+def _planes(ids: Readable) -> Iterator[tuple[int | None, Readable]]:
+    """The planes to outline: (None, ids) of (Y, X), and each slice of (Z, Y, X) with its number, from 0."""
+    if len(ids.shape) == 2:
+        yield None, ids
+        return
+    for number in range(ids.shape[0]):
+        yield number, View(ids.shape[1:], partial(_of_slice, ids, number))
+
+
+def _of_slice(ids: Readable, number: int, block: Block) -> NDArray[Any]:
+    values: NDArray[Any] = ids[(slice(number, number + 1), *block)][0]
+    return values
+
+
+def _polygons(body: NDArray[np.bool_], top: int, left: int) -> list[Polygon]:
+    """The parts of an object whose bounding box begins at (`top`, `left`), in the order in which a scan meets them."""
+    from skimage.measure import label
+
+    outer: dict[int, Polygon] = {}
+    holes: list[tuple[int, Ring]] = []
+    parts = label(body, background=0, connectivity=1)  # type: ignore[no-untyped-call]
+    for part, ring in _rings(parts):
+        moved = [(x + left, y + top) for x, y in ring]
+        if _doubled_area(moved) > 0:
+            outer[part] = [moved]
+        else:
+            holes.append((part, moved))
+    for part, ring in holes:
+        outer[part].append(ring)
+    return [outer[part] for part in sorted(outer)]
 
 
 def _geometry(polygons: list[Polygon]) -> dict[str, Any]:

@@ -28,8 +28,6 @@ from segue.objects.flood import LEVELS, NEVER, flood_timed, heights, settle
 from segue.objects.hills import crossings, highest_crossings, hilltops, owners, peaks, saddles, terraces
 from segue.objects.survey import Survey
 
-SIDES = {2: 1024, 3: 128}
-"""Pixels along each axis of a block, for 2 and 3 axes: what fits into the caches."""
 HALOS = {2: 32, 3: 8}
 """Pixels around a block that are flooded with it, about half a cell. Fewer leave more to be mended; any are right."""
 
@@ -51,7 +49,7 @@ def decode_in_blocks(
     shape = tuple(foreground.shape)
     if distance is not None and tuple(distance.shape) != shape:
         raise UsageError(f"the foreground has the shape {shape} and the distance {tuple(distance.shape)}")
-    grid = Grid(shape, side or SIDES[len(shape)])
+    grid = Grid(shape, side)
     height, times, parts = new_array(shape, np.uint8), new_array(shape, np.uint32), new_array(shape, np.uint32)
     pieces = _find_pieces(_Maps(foreground, distance, config), grid, height=height, parts=parts)
     fates = _decide(pieces, grid, parts, height, dip=int(config.smallest_dip * LEVELS))

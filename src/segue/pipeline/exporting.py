@@ -13,20 +13,24 @@ from segue.arrays import Image
 from segue.errors import ImageError, UsageError
 from segue.io.images import write_png
 from segue.io.natural import OVERLAY_SUFFIX
-from segue.objects.classes import classify_objects
+from segue.io.scratch import Block, Readable, View
+from segue.objects.census import Census, take_census
+from segue.objects.classes import classes_of_sums
 from segue.objects.coco import Entry, coco_entries
 from segue.objects.imagej import LONGEST_SIDE, check_imagej, write_imagej
-from segue.objects.measure import measure_objects
-from segue.objects.outlines import geojson, write_geojson
+from segue.objects.measure import FOREGROUND, IMAGE, table_of
+from segue.objects.outlines import features, write_geojson
 from segue.objects.overlay import draw_outlines, pick_slices, side_by_side
 from segue.objects.tables import Table, TableFormat, check_parquet, write_csv, write_parquet
 from segue.report.panels import show_image
-from segue.trained import Answer
 
 OutlineFormat = Literal["geojson", "imagej", "coco"]
 
 TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 OUTLINE_FORMATS: tuple[OutlineFormat, ...] = get_args(OutlineFormat)
+
+_CLASSES = "classes"
+"""Name of the sums that tell of which class an object is."""
 
 COCO_NAME = "coco.json"
 """The file for the outlines of all images of a run."""
@@ -51,6 +55,20 @@ class Exports:
         return bool(self.table or self.outlines or self.overlay)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """The objects of an image, and what is to be told of them; all of it may be larger than memory."""
+
+    objects: Readable
+    """([Z,] Y, X), ids 1..n, 0 is background."""
+    image: Image
+    """Its pixels are only looked at for an overlay."""
+    pixels: Readable
+    """(C, [Z,] Y, X): those of the image."""
+    probabilities: Readable
+    """(K, [Z,] Y, X): of the classes."""
+
+
 def check_exports(exports: Exports, image: Image | None = None) -> None:
     """Raise UsageError if a library is missing, ImageError if a format cannot hold the objects of `image`."""
     if "parquet" in exports.table:
@@ -64,23 +82,23 @@ def check_exports(exports: Exports, image: Image | None = None) -> None:
             )
 
 
-def write_exports(
-    target: Path, objects: NDArray[Any], *, image: Image, answer: Answer, classes: Sequence[str], exports: Exports
-) -> list[Entry]:
-    """Write what `exports` asks for beside `target`, the file of the `objects` (ids 1..n) of `image`.
+def write_exports(target: Path, findings: Findings, *, classes: Sequence[str], exports: Exports) -> list[Entry]:
+    """Write what `exports` asks for beside `target`, the file of the objects.
 
     `classes` are the names of the classes, background first. Returns what a COCO data set will say of the image.
+    Memory is taken for some numbers of each object, and for the whole image where an overlay is asked for.
     Raises CannotCreateError or StorageError.
     """
     if not exports:
         return []
+    objects, image = findings.objects, findings.image
     stem = target.name.removesuffix(".gz").rsplit(".", 1)[0]
-    told = classify_objects(objects, answer.probabilities)
-    names = told.names(tuple(classes))
-    named: dict[str, Any] = {"object_classes": names, "classes": classes[1:]}
+    census = _census(findings)
+    told = classes_of_sums(census.sums[_CLASSES])
+    named: dict[str, Any] = {"object_classes": told.names(tuple(classes)), "classes": classes[1:]}
     table: Table = {}
     if exports.table or "geojson" in exports.outlines:
-        table = measure_objects(objects, image, foreground=answer.foreground, object_classes=names)
+        table = table_of(census, objects, space=image.space, object_classes=named["object_classes"])
         if len(classes) > 2:
             table["class_confidence"] = told.confidence.tolist()
     if "csv" in exports.table:
@@ -88,15 +106,37 @@ def write_exports(
     if "parquet" in exports.table:
         write_parquet(target.with_name(f"{stem}.parquet"), table)
     if "geojson" in exports.outlines:
-        write_geojson(target.with_name(f"{stem}.geojson"), geojson(objects, measurements=_numbers(table), **named))
+        write_geojson(target.with_name(f"{stem}.geojson"), features(objects, measurements=_numbers(table), **named))
     if "imagej" in exports.outlines:
         write_imagej(target.with_name(f"{stem}.rois.zip"), objects, **named)
     if exports.overlay:
-        write_png(target.with_name(f"{stem}{OVERLAY_SUFFIX}"), overlay(image, objects))
+        everywhere = tuple(slice(0, length) for length in objects.shape)
+        write_png(target.with_name(f"{stem}{OVERLAY_SUFFIX}"), overlay(image, objects[everywhere]))
     if "coco" in exports.outlines:
-        scores = _confidences(objects, answer.foreground)
+        scores = dict(zip(census.ids.tolist(), census.means(FOREGROUND)[:, 0].tolist(), strict=True))
         return coco_entries(objects, name=Path(image.name or target.name).name, scores=scores, **named)
     return []
+
+
+def _census(findings: Findings) -> Census:
+    """The objects, with the sums over their pixels of intensities, of foreground, and of all classes but background."""
+    probabilities, shape = findings.probabilities, tuple(findings.objects.shape)
+    known = probabilities.shape[0]
+
+    def foreground(block: Block) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = np.float32(1) - probabilities[(slice(0, 1), *block[1:])]
+        return values
+
+    def classes(block: Block) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = probabilities[(slice(1, known), *block[1:])]
+        return values
+
+    maps = {
+        IMAGE: findings.pixels,
+        FOREGROUND: View((1, *shape), foreground),
+        _CLASSES: View((known - 1, *shape), classes),
+    }
+    return take_census(findings.objects, maps)
 
 
 def overlay(image: Image, objects: NDArray[Any]) -> NDArray[np.uint8]:
@@ -118,12 +158,6 @@ def _numbers(table: Table) -> dict[int, dict[str, float]]:
         number: {name: float(values[row]) for name, values in columns.items() if values[row] is not None}
         for row, number in enumerate(table["id"])
     }
-
-
-def _confidences(objects: NDArray[Any], foreground: NDArray[np.float32]) -> dict[int, float]:
-    sizes = np.bincount(objects.reshape(-1))
-    sums = np.bincount(objects.reshape(-1), weights=foreground.reshape(-1))
-    return {number: float(sums[number] / sizes[number]) for number in np.flatnonzero(sizes).tolist() if number}
 
 
 def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:

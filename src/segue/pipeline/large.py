@@ -19,15 +19,16 @@ from segue.arrays import Image
 from segue.channels import with_channels
 from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.files import make_folder, whole_file
-from segue.io.scratch import Block, Scratch, ScratchArray
+from segue.io.scratch import Block, Scratch, ScratchArray, View
 from segue.io.staging import StagedImage, bands, stage_image
 from segue.io.tiff import encode_tiff_in_blocks
 from segue.normalize import measure_values, rescale
 from segue.objects.decode import DecodeConfig
 from segue.objects.tiled import decode_in_blocks
+from segue.pipeline.exporting import Findings
 from segue.predict.infer import PredictConfig, Progress
 from segue.resample import grid_at, resample_in_blocks
-from segue.trained import Answer, Model, at_magnification, magnification
+from segue.trained import Model, at_magnification, magnification
 
 _SHARE = 4
 """An image is large if its arrays would take more than this part of the memory that the features of a tile may take."""
@@ -46,8 +47,8 @@ class LargeWishes:
     """Larger images are refused."""
     prepare: Callable[[Image], Image] = field(default=lambda image: image)
     """Given the image as it was read, returns it with the pixel size that is to be believed; may raise DataErrors."""
-    export: Callable[[NDArray[np.uint32], Image, Answer], None] | None = None
-    """Writes what stands beside the objects. What it looks at takes memory: this is not for images beyond it."""
+    export: Callable[[Findings], None] | None = None
+    """Writes what stands beside the objects."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,17 +100,6 @@ def predict_large(
         )
 
 
-class _View:
-    """An array that is made when it is read, block by block."""
-
-    def __init__(self, shape: Sequence[int], read: Callable[[Block], NDArray[Any]]) -> None:
-        self.shape = tuple(shape)
-        self._read = read
-
-    def __getitem__(self, block: Block, /) -> NDArray[Any]:
-        return self._read(block)
-
-
 class _Work:
     """One large image on its way."""
 
@@ -143,7 +133,7 @@ class _Work:
         )
         said = self.scratch.array((network.outputs, *self.grid), np.float32)
         self.model.apply(
-            _View(seen.shape, lambda block: rescale(seen[block], scaling)),
+            View(seen.shape, lambda block: rescale(seen[block], scaling)),
             config=config,
             progress=progress,
             out=cast("NDArray[np.float32]", said),  # written to in boxes, like an array
@@ -157,21 +147,19 @@ class _Work:
         distance = len(self.model.classes) + auxiliary.index("distance") if "distance" in auxiliary else None
         ids = self.scratch.array(shape, np.uint32)
         number = decode_in_blocks(
-            _View(shape, lambda block: np.float32(1) - _channel(answer, 0, block)),
-            None if distance is None else _View(shape, lambda block: _channel(answer, distance, block)),
+            View(shape, lambda block: np.float32(1) - _channel(answer, 0, block)),
+            None if distance is None else View(shape, lambda block: _channel(answer, distance, block)),
             config=at_magnification(self.wishes.decoding or self.model.decoding, factor, axes=len(shape)),
             out=ids,
             new_array=self.scratch.array,
         )
         return ids, number
 
-    def mapped(self, answer: ScratchArray) -> Answer:
-        """An answer as the way through memory has it; it takes memory where it is looked at."""
-        values, known = answer.mapped(), len(self.model.classes)
-        auxiliary = dict(zip(self.model.header.auxiliary, values[known:], strict=True))
-        resampled = self.grid != self.image.shape
-        worked_on = self.grid if resampled else None
-        return Answer(values[:known], auxiliary.get("distance"), self.image.space, worked_on=worked_on)
+    def findings(self, ids: ScratchArray, answer: ScratchArray) -> Findings:
+        """What is to be told of the objects."""
+        known = slice(0, len(self.model.classes))
+        probabilities = View((known.stop, *self.image.shape), lambda block: answer[block])
+        return Findings(objects=ids, image=self.image, pixels=self._staged, probabilities=probabilities)
 
     def _with_channels(self) -> tuple[ScratchArray, bool]:
         """The pixels with the channels of the network, and whether they are colours."""
@@ -202,12 +190,12 @@ def _write(target: Path, work: _Work, answer: ScratchArray) -> int | None:
     classes = work.model.classes
     every = slice(0, len(classes))
     if work.wishes.kind == "probabilities":
-        values = _View((len(classes), *shape), lambda block: answer[block])
+        values = View((len(classes), *shape), lambda block: answer[block])
         with whole_file(target) as temporary:
             encode_tiff_in_blocks(temporary, values, dtype=np.dtype(np.float32), space=space, channels=classes)
         return None
     if work.wishes.kind == "classes":
-        most_probable = _View(shape, lambda block: answer[(every, *block)].argmax(axis=0))
+        most_probable = View(shape, lambda block: answer[(every, *block)].argmax(axis=0))
         with whole_file(target) as temporary:
             encode_tiff_in_blocks(temporary, most_probable, dtype=np.min_scalar_type(len(classes) - 1), space=space)
         return None
@@ -215,5 +203,5 @@ def _write(target: Path, work: _Work, answer: ScratchArray) -> int | None:
     with whole_file(target) as temporary:
         encode_tiff_in_blocks(temporary, ids, dtype=np.dtype(np.uint16 if number < 1 << 16 else np.uint32), space=space)
     if work.wishes.export is not None:
-        work.wishes.export(ids.mapped(), work.image, work.mapped(answer))
+        work.wishes.export(work.findings(ids, answer))
     return number

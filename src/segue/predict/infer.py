@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.errors import UsageError
+from segue.io.scratch import Readable
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, UNetConfig
 from segue.predict.crew import crew
@@ -55,22 +56,9 @@ class PredictConfig:
             raise UsageError(f"the context is 0 px or more, not {self.context}")
 
 
-class Pixels(Protocol):
-    """What an image is read from, tile by tile: a numpy array, or what keeps it elsewhere."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Channels and lengths of the spatial axes."""
-        ...
-
-    def __getitem__(self, box: Any, /) -> Any:
-        """The float32 values in a box: a slice for the channels and for each axis."""
-        ...
-
-
 def predict(
     network: UNet | QuickUNet,
-    pixels: Pixels,
+    pixels: Readable,
     *,
     classes: int,
     config: PredictConfig,
@@ -79,10 +67,10 @@ def predict(
 ) -> NDArray[np.float32]:
     """The network's answer for every pixel of a normalised image.
 
-    `pixels` is (C, [Z,] Y, X) float32; the answer is (classes + auxiliary maps, [Z,] Y, X) float32: softmax over the
-    first `classes` channels, sigmoid of each further one. It is written to `out`, tile by tile, if that is given (an
-    array or a file mapped into memory), and `out` returned. For many images give what `prepare` makes of the network:
-    then the precision is the one that it was prepared for.
+    `pixels` is (C, [Z,] Y, X) float32, an array or what is read in blocks; the answer is (classes + auxiliary maps,
+    [Z,] Y, X) float32: softmax over the first `classes` channels, sigmoid of each further one. It is written to `out`,
+    tile by tile, if that is given (an array or a file mapped into memory), and `out` returned. For many images give
+    what `prepare` makes of the network: then the precision is the one that it was prepared for.
 
     Raises TileError for a tile that keeps nothing, UsageError for an `out` of another shape.
     """
@@ -110,7 +98,7 @@ def prepare(network: UNet, config: PredictConfig) -> QuickUNet:
     return QuickUNet(network, dtype=autocast_dtype(config.precision, next(network.parameters()).device))
 
 
-def cut(pixels: Pixels, tile: Tile) -> NDArray[np.float32]:
+def cut(pixels: Readable, tile: Tile) -> NDArray[np.float32]:
     """What the network sees for `tile`: (C, ...) float32, mirrored where the tile reaches beyond the image."""
     places = [mirrored(*span.read, length=length) for span, length in zip(tile, pixels.shape[1:], strict=True)]
     box = tuple(slice(min(one), max(one) + 1) for one in places)
