@@ -40,6 +40,11 @@ def test_bodies_put_together_are_the_objects(shape, sides):
     assert (again == ids).all()
 
 
+def test_ids_are_whole_numbers_of_any_size():
+    assert take_census(np.array([[0, 2**63 + 5]], np.uint64)).ids.tolist() == [2**63 + 5]
+    assert [str(number) for number in take_census(np.array([[False, True]])).ids.tolist()] == ["1"]
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 4), (3, 4), (0, 3, 3)])
 def test_nobody_is_counted_where_there_is_nothing(shape, sides):
     found = take_census(np.zeros(shape, np.uint32), {"image": np.zeros((1, *shape), np.float32)})

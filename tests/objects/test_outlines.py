@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from segue.errors import LabelError
-from segue.objects.outlines import Polygon, Ring, features, geojson, object_outlines, write_geojson
+from segue.objects import outlines
+from segue.objects.outlines import Polygon, Ring, features, geojson, object_outlines, write_features
 
 
 def fill(polygons: list[Polygon] | list[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -97,7 +98,7 @@ def test_an_image_without_objects_has_no_outline(shape):
 def test_geojson_read_back_gives_the_identical_ids(tmp_path):
     ids = np.random.default_rng(5).integers(0, 4, (12, 13)).astype(np.uint32)
     told = {"classes": ("nucleus",), "measurements": {2: {"area": 5.0}}}
-    write_geojson(tmp_path / "cells.geojson", features(ids, **told))
+    write_features(tmp_path / "cells.geojson", features(ids, **told))
     text = (tmp_path / "cells.geojson").read_text()
     collection = json.loads(text)
     assert text == json.dumps(geojson(ids, **told), separators=(",", ":"))
@@ -132,6 +133,16 @@ def test_an_object_of_a_volume_has_a_feature_in_each_slice_that_it_meets():
     assert [feature["geometry"]["plane"]["z"] for feature in found] == [1, 2]
 
 
-def test_volumes_are_refused():
+def test_volumes_are_refused_where_one_plane_is_meant_and_what_is_no_volume_everywhere():
     with pytest.raises(LabelError, match="these objects have 3 axes"):
         object_outlines(np.zeros((2, 2, 2), int))
+    for shape in ((3,), (1, 2, 2, 2)):
+        with pytest.raises(LabelError, match=f"but these have {len(shape)} axes"):
+            geojson(np.zeros(shape, int))
+
+
+def test_objects_are_outlined_the_same_however_many_at_once(monkeypatch):
+    ids = np.random.default_rng(6).integers(0, 40, (30, 31))
+    whole = object_outlines(ids)
+    monkeypatch.setattr(outlines, "PIXELS_AT_ONCE", 1)
+    assert object_outlines(ids) == whole

@@ -1,4 +1,4 @@
-"""Arrays in temporary files: for what is larger than memory, read and written in blocks.
+"""What is larger than memory, read and written in blocks: arrays in temporary files, and views of them.
 
 Not `numpy.memmap`: a page that it writes to a full disk kills the process, and pages that it has touched count as
 memory of the process for as long as it stays open. Here a block is mapped for the moment in which it is read, and

@@ -16,13 +16,16 @@ from segue.io.scratch import Block, Readable
 from segue.objects.blocks import Grid
 from segue.objects.numbers import consecutive
 
+Body = tuple[int, Block, NDArray[np.bool_]]
+"""Id of an object, its bounding box, and which pixels of the box are the object's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Census:
     """What is known of n objects, ascending by id. Lengths are in pixels."""
 
-    ids: NDArray[np.int64]
-    """(n,)"""
+    ids: NDArray[Any]
+    """(n,), in the type of the image of ids."""
     sizes: NDArray[np.int64]
     """(n,): number of pixels."""
     centroids: NDArray[np.float64]
@@ -47,8 +50,8 @@ class Census:
         touches: NDArray[np.bool_] = ((low == 0) | (high == np.array(self.shape))).any(axis=1)
         return touches
 
-    def bodies(self, ids: Readable) -> Iterator[tuple[int, Block, NDArray[np.bool_]]]:
-        """Id, box, and which pixels of the box are the object's, of each object; `ids` are those that were counted."""
+    def bodies(self, ids: Readable) -> Iterator[Body]:
+        """Each object with its pixels; `ids` are those that were counted."""
         for number, (low, high) in zip(self.ids.tolist(), self.boxes.tolist(), strict=True):
             box = tuple(slice(start, stop) for start, stop in zip(low, high, strict=True))
             yield number, box, ids[box] == number
@@ -86,7 +89,7 @@ def _count(ids: Readable, block: Block, maps: Mapping[str, Readable]) -> Census:
         for number, one in enumerate(pixels):
             sums[name][:, number] = np.bincount(owner, weights=one[inside], minlength=len(here))
     return Census(
-        ids=here.astype(np.int64),
+        ids=here if here.dtype.kind in "iu" else here.astype(np.int64),
         sizes=sizes.astype(np.int64),
         centroids=centroids + start,
         covariances=covariances,

@@ -1,6 +1,6 @@
 """A table of objects: where they are, how large, of what shape, how bright; in pixels and in real units.
 
-Sizes, centroids, second moments and intensities are sums over pixels, taken for all objects at once. The
+Sizes, centroids, second moments and intensities are sums over pixels, taken by a census of all objects. The
 perimeter is scikit-image's Crofton estimate in four directions (Legland et al. 2007), which also measures a
 single pixel; the surface of a volume is the mesh of marching cubes at half height (Lewiner et al. 2003). The
 hull of solidity is that of the corners of the pixels, as in ImageJ: a rectangle has 1, and so has a line or a
@@ -9,6 +9,7 @@ single pixel.
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -175,14 +176,19 @@ def _solidity(body: NDArray[np.bool_]) -> float:
     """Pixels of an object over the content of the convex hull of their corners."""
     from scipy.spatial import ConvexHull
 
-    offsets = np.stack(np.meshgrid(*[(0, 1)] * body.ndim, indexing="ij"), axis=-1).reshape(-1, body.ndim)
     lines = body.any(axis=-1)
     where = np.argwhere(lines)
     first = body.argmax(axis=-1)[lines]
     last = body.shape[-1] - 1 - body[..., ::-1].argmax(axis=-1)[lines]
     ends = np.concatenate([np.column_stack([where, first]), np.column_stack([where, last])])
-    corners = (ends[:, None] + offsets).reshape(-1, body.ndim)
+    corners = (ends[:, None] + _corners(body.ndim)).reshape(-1, body.ndim)
     return float(body.sum() / ConvexHull(corners).volume)
+
+
+@cache
+def _corners(axes: int) -> NDArray[np.intp]:
+    """(2 ** axes, axes): where the corners of a pixel are, from the first of them."""
+    return np.stack(np.meshgrid(*[(0, 1)] * axes, indexing="ij"), axis=-1).reshape(-1, axes)
 
 
 def _check_shapes(ids: NDArray[Any], image: Image | None, foreground: NDArray[Any] | None) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from segue.errors import LabelError
 from segue.io.files import whole_file
 from segue.io.scratch import Block, Readable, View
-from segue.objects.census import take_census
+from segue.objects.census import Body, take_census
 from segue.objects.colours import COLOURS
 from segue.objects.naming import OBJECT, class_names
 
@@ -33,6 +33,9 @@ Outer rings have a positive area by the shoelace formula in (x, y), holes a nega
 """
 
 RIGHT, DOWN, LEFT, UP = range(4)
+
+PIXELS_AT_ONCE = 1 << 18
+"""Objects are outlined together until their boxes have so many pixels."""
 
 
 def object_outlines(ids: NDArray[Any]) -> dict[int, list[Polygon]]:
@@ -66,10 +69,18 @@ class Outline:
 
 
 def outlines_in(ids: Readable) -> Iterator[Outline]:
-    """The objects of each plane of `ids` (Y, X) or (Z, Y, X), ascending by id; in memory is one object at a time."""
+    """The objects of each plane of `ids` (Y, X) or (Z, Y, X), ascending by id; few of them are in memory at a time.
+
+    Raises LabelError if `ids` has another number of axes.
+    """
+    if len(ids.shape) not in (2, 3):
+        raise LabelError(
+            f"planes and volumes of objects are outlined, but these have {len(ids.shape)} axes; give a slice"
+        )
     for number, plane in _planes(ids):
-        for value, (rows, columns), body in take_census(plane).bodies(plane):
-            yield Outline(value, number, _polygons(body, rows.start, columns.start), rows.start, columns.start, body)
+        for batch in _batches(take_census(plane).bodies(plane)):
+            for (value, (rows, columns), body), polygons in zip(batch, _polygons(batch), strict=True):
+                yield Outline(value, number, polygons, rows.start, columns.start, body)
 
 
 def geojson(
@@ -114,7 +125,7 @@ def features(
         yield {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
-def write_geojson(path: Path, found: Iterable[Mapping[str, Any]]) -> None:
+def write_features(path: Path, found: Iterable[Mapping[str, Any]]) -> None:
     """Write features as a FeatureCollection, whole or not at all. Raises CannotCreateError or StorageError."""
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write('{"type":"FeatureCollection","features":[')
@@ -138,22 +149,46 @@ def _of_slice(ids: Readable, number: int, block: Block) -> NDArray[Any]:
     return values
 
 
-def _polygons(body: NDArray[np.bool_], top: int, left: int) -> list[Polygon]:
-    """The parts of an object whose bounding box begins at (`top`, `left`), in the order in which a scan meets them."""
+def _batches(bodies: Iterable[Body]) -> Iterator[list[Body]]:
+    """The bodies, as many together as have some PIXELS_AT_ONCE: one look at many is quicker than a look at each."""
+    batch: list[Body] = []
+    pixels = 0
+    for body in bodies:
+        batch.append(body)
+        pixels += body[2].size
+        if pixels >= PIXELS_AT_ONCE:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def _polygons(batch: Sequence[Body]) -> list[list[Polygon]]:
+    """The parts of each object, in the order in which a scan meets them."""
     from skimage.measure import label
 
+    # All in one picture, one below the other, with an empty line between them.
+    bodies = [body for _, _, body in batch]
+    starts = np.cumsum([0] + [len(body) + 1 for body in bodies])
+    together = np.zeros((starts[-1], max(body.shape[1] for body in bodies)), bool)
+    for start, body in zip(starts, bodies, strict=False):
+        together[start : start + len(body), : body.shape[1]] = body
     outer: dict[int, Polygon] = {}
     holes: list[tuple[int, Ring]] = []
-    parts = label(body, background=0, connectivity=1)  # type: ignore[no-untyped-call]
-    for part, ring in _rings(parts):
-        moved = [(x + left, y + top) for x, y in ring]
-        if _doubled_area(moved) > 0:
-            outer[part] = [moved]
+    for part, ring in _rings(label(together, background=0, connectivity=1)):  # type: ignore[no-untyped-call]
+        if _doubled_area(ring) > 0:
+            outer[part] = [ring]
         else:
-            holes.append((part, moved))
+            holes.append((part, ring))
     for part, ring in holes:
         outer[part].append(ring)
-    return [outer[part] for part in sorted(outer)]
+    found: list[list[Polygon]] = [[] for _ in batch]
+    for part in sorted(outer):
+        place = int(np.searchsorted(starts, min(y for _, y in outer[part][0]), side="right")) - 1
+        _, (rows, columns), _ = batch[place]
+        down = rows.start - int(starts[place])
+        found[place].append([[(x + columns.start, y + down) for x, y in ring] for ring in outer[part]])
+    return found
 
 
 def _geometry(polygons: list[Polygon]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from segue.objects.classes import classes_of_sums
 from segue.objects.coco import Entry, coco_entries
 from segue.objects.imagej import LONGEST_SIDE, check_imagej, write_imagej
 from segue.objects.measure import FOREGROUND, IMAGE, table_of
-from segue.objects.outlines import features, write_geojson
+from segue.objects.outlines import features, write_features
 from segue.objects.overlay import draw_outlines, pick_slices, side_by_side
 from segue.objects.tables import Table, TableFormat, check_parquet, write_csv, write_parquet
 from segue.report.panels import show_image
@@ -86,13 +86,17 @@ def write_exports(target: Path, findings: Findings, *, classes: Sequence[str], e
     """Write what `exports` asks for beside `target`, the file of the objects.
 
     `classes` are the names of the classes, background first. Returns what a COCO data set will say of the image.
-    Memory is taken for some numbers of each object, and for the whole image where an overlay is asked for.
+    Memory is taken for the numbers of each object and the box of one at a time, and for the picture of an overlay.
     Raises CannotCreateError or StorageError.
     """
     if not exports:
         return []
     objects, image = findings.objects, findings.image
     stem = target.name.removesuffix(".gz").rsplit(".", 1)[0]
+    if exports.overlay:
+        write_png(target.with_name(f"{stem}{OVERLAY_SUFFIX}"), overlay(image, objects))
+    if not (exports.table or exports.outlines):
+        return []
     census = _census(findings)
     told = classes_of_sums(census.sums[_CLASSES])
     named: dict[str, Any] = {"object_classes": told.names(tuple(classes)), "classes": classes[1:]}
@@ -106,12 +110,9 @@ def write_exports(target: Path, findings: Findings, *, classes: Sequence[str], e
     if "parquet" in exports.table:
         write_parquet(target.with_name(f"{stem}.parquet"), table)
     if "geojson" in exports.outlines:
-        write_geojson(target.with_name(f"{stem}.geojson"), features(objects, measurements=_numbers(table), **named))
+        write_features(target.with_name(f"{stem}.geojson"), features(objects, measurements=_numbers(table), **named))
     if "imagej" in exports.outlines:
         write_imagej(target.with_name(f"{stem}.rois.zip"), objects, **named)
-    if exports.overlay:
-        everywhere = tuple(slice(0, length) for length in objects.shape)
-        write_png(target.with_name(f"{stem}{OVERLAY_SUFFIX}"), overlay(image, objects[everywhere]))
     if "coco" in exports.outlines:
         scores = dict(zip(census.ids.tolist(), census.means(FOREGROUND)[:, 0].tolist(), strict=True))
         return coco_entries(objects, name=Path(image.name or target.name).name, scores=scores, **named)
@@ -139,16 +140,17 @@ def _census(findings: Findings) -> Census:
     return take_census(findings.objects, maps)
 
 
-def overlay(image: Image, objects: NDArray[Any]) -> NDArray[np.uint8]:
+def overlay(image: Image, objects: Readable) -> NDArray[np.uint8]:
     """The image with its objects outlined, (Y, X, 3) uint8: colours, tinted channels or grey, as `show_image` has them.
 
     Of a volume up to nine slices stand side by side, from the first to the last, row by row.
     """
+    plane = tuple(slice(0, length) for length in objects.shape[-2:])
     if image.spatial_axes == 2:
-        return draw_outlines(show_image(image), objects)
-    chosen = pick_slices(len(objects))
+        return draw_outlines(show_image(image), objects[plane])
+    chosen = pick_slices(objects.shape[0])
     pictures = np.stack([show_image(replace(image, pixels=image.pixels[:, z])) for z in chosen])
-    return side_by_side(draw_outlines(pictures, objects[chosen]))
+    return side_by_side(draw_outlines(pictures, np.concatenate([objects[(slice(z, z + 1), *plane)] for z in chosen])))
 
 
 def _numbers(table: Table) -> dict[int, dict[str, float]]:
