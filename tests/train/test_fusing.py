@@ -15,7 +15,7 @@ from segue.model.unet import UNet, isotropic_config, memory_format
 from segue.train import fusing
 from segue.train.fusing import PLAIN, NormalizationAndReLU, compiled_kernels, fuse
 
-SHAPES = {"2D": (3, 5, 12, 10), "3D": (2, 4, 6, 4, 5), "odd": (1, 3, 7, 9), "one channel": (2, 1, 8, 8)}
+SHAPES = {"2D": (3, 5, 12, 10), "3D": (2, 4, 6, 4, 5), "odd": (1, 3, 7, 9), "one channel": (2, 1, 8, 8), "wide": (2, 70, 4, 3)}
 
 
 def layers(channels, axes):

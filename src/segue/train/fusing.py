@@ -22,13 +22,16 @@ VALUES_AT_ONCE = 1 << 14
 """About as many are summed in one go: they stay in the nearest cache while all channels pass by."""
 OPTIONS: dict[str, Any] = {"compile_threads": 1, "realize_reads_threshold": 32, "realize_opcount_threshold": 200}
 """Compile here, in no processes of its own; and never write down what is cheaper to compute twice."""
+WIDEST_VECTOR = 64
+"""Rows of fewer values are worked on several at a time: with 16 channels the loops over them take three times as long
+for each value as with 32."""
 Sum = Callable[[Tensor], Tensor]
 """The sum of a tensor over all processes, without a gradient; for a process alone the tensor itself."""
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """What is done to all pixels: (N, C) features in bf16 or float32, vectors (C,) in float32."""
+    """What is done to all pixels: rows of features (N, C) in bf16 or float32, vectors (C,) in float32."""
 
     sums: Callable[..., tuple[Tensor, Tensor]]
     rectify: Callable[..., Tensor]
@@ -150,50 +153,64 @@ class _NormalizationAndReLU(torch.autograd.Function):
         kernels: Kernels,
         sum_of_all: Sum,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        pixels = _as_rows(x)
+        rows, times = _as_rows(x)
         # Around the mean of the batches before: squares of small numbers, whose difference keeps its digits.
-        parts = kernels.sums(pixels, middle, _rows_at_once(pixels))
-        own = [part.double().sum(0) for part in parts]
-        sums = sum_of_all(torch.cat([*own, own[0].new_tensor([len(pixels)])]))
+        parts = kernels.sums(rows, middle.repeat(times), _rows_at_once(rows))
+        own = [_of_channels(part.double(), times) for part in parts]
+        sums = sum_of_all(torch.cat([*own, own[0].new_tensor([len(rows) * times])]))
         first, second = (sums[:-1] / sums[-1]).chunk(2)
         mean, variance = (middle + first).float(), (second - first**2).float()
         count = sums[-1].float()
         deviation = (variance + epsilon).rsqrt()
         scale = weight.detach() * deviation
         shift = bias.detach() - mean * scale
-        y = kernels.rectify(pixels, scale, shift)
-        context.save_for_backward(pixels, mean, deviation, scale, shift)
+        y = kernels.rectify(rows, scale.repeat(times), shift.repeat(times))
+        context.save_for_backward(rows, mean, deviation, scale, shift)
         context.kernels, context.sum_of_all, context.count = kernels, sum_of_all, float(count)
         context.mark_non_differentiable(mean, variance, count)
         return _like(y, x), mean, variance, count
 
     @staticmethod
     def backward(context: Any, slope: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        pixels, mean, deviation, scale, shift = context.saved_tensors
-        rows = _as_rows(slope)
-        parts = context.kernels.slope_sums(rows, pixels, scale, shift, _rows_at_once(pixels))
-        of_bias, by_value = (part.sum(0) for part in parts)
+        rows, mean, deviation, scale, shift = context.saved_tensors
+        slopes, times = _as_rows(slope)
+        line = scale.repeat(times), shift.repeat(times)
+        parts = context.kernels.slope_sums(slopes, rows, *line, _rows_at_once(rows))
+        of_bias, by_value = (_of_channels(part, times) for part in parts)
         of_weight = (by_value - mean * of_bias) * deviation
         # Of the parameters each process keeps its own part: all gradients are summed after the step.
         by_shift, by_scale = (context.sum_of_all(torch.cat([of_bias, of_weight])) / context.count).chunk(2)
         # d/dx of x scale + shift, both of which depend on x through mean and variance.
         by_x = -scale * deviation * by_scale
         constant = -scale * by_shift - by_x * mean
-        of_x = context.kernels.slope(rows, pixels, scale, shift, by_x, constant)
+        of_x = context.kernels.slope(slopes, rows, *line, by_x.repeat(times), constant.repeat(times))
         return _like(of_x, slope), of_weight, of_bias, None, None, None, None
 
 
-def _as_rows(x: Tensor) -> Tensor:
-    """(B, C, ...) as (N, C), without a copy where channels come last."""
-    return x.movedim(1, -1).reshape(-1, x.shape[1])
+def _as_rows(x: Tensor) -> tuple[Tensor, int]:
+    """(B, C, ...) as rows of the channels of one pixel, or of several where they are few, and of how many.
+
+    Without a copy where channels come last.
+    """
+    channels = x.shape[1]
+    times = gcd(x.numel() // channels, _power_of_two(WIDEST_VECTOR // channels))
+    return x.movedim(1, -1).reshape(-1, times * channels), times
 
 
-def _like(pixels: Tensor, x: Tensor) -> Tensor:
-    return pixels.view(len(x), *x.shape[2:], x.shape[1]).movedim(-1, 1)
+def _of_channels(parts: Tensor, times: int) -> Tensor:
+    """(C,): the sums of all `parts` (n, times C)."""
+    return parts.sum(0).view(times, -1).sum(0)
 
 
-def _rows_at_once(pixels: Tensor) -> int:
+def _like(rows: Tensor, x: Tensor) -> Tensor:
+    return rows.view(len(x), *x.shape[2:], x.shape[1]).movedim(-1, 1)
+
+
+def _rows_at_once(rows: Tensor) -> int:
     """How many rows to sum in one go: a power of two, which divides the numbers of pixels of most patches."""
-    count, channels = pixels.shape
-    most = max(1, VALUES_AT_ONCE // channels)
-    return gcd(count, 1 << (most.bit_length() - 1))
+    return gcd(len(rows), _power_of_two(VALUES_AT_ONCE // rows.shape[1]))
+
+
+def _power_of_two(most: int) -> int:
+    """The largest that is not above `most`, or 1."""
+    return 1 << (max(1, most).bit_length() - 1)
