@@ -15,7 +15,13 @@ from segue.model.unet import UNet, isotropic_config, memory_format
 from segue.train import fusing
 from segue.train.fusing import PLAIN, NormalizationAndReLU, compiled_kernels, fuse
 
-SHAPES = {"2D": (3, 5, 12, 10), "3D": (2, 4, 6, 4, 5), "odd": (1, 3, 7, 9), "one channel": (2, 1, 8, 8), "wide": (2, 70, 4, 3)}
+SHAPES = {
+    "2D": (3, 5, 12, 10),
+    "3D": (2, 4, 6, 4, 5),
+    "odd": (1, 3, 7, 9),
+    "one channel": (2, 1, 8, 8),
+    "wide": (2, 70, 4, 3),
+}
 
 
 def layers(channels, axes):
@@ -105,7 +111,8 @@ def test_a_fused_network_has_the_same_state_and_gives_the_same_loss_and_gradient
     for one in (network, fused):
         one(x).square().mean().backward()
     for (name, theirs), (_, ours) in zip(network.named_parameters(), fused.named_parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=name)
+        # Not value by value: one that rounding puts on the other side of a ReLU's corner changes some gradients a little.
+        assert (ours.grad - theirs.grad).norm() < 1e-3 * theirs.grad.norm(), name
     for name, theirs in network.state_dict().items():
         torch.testing.assert_close(fused.state_dict()[name], theirs, rtol=1e-4, atol=1e-5, msg=name)
 
