@@ -35,7 +35,7 @@ Outer rings have a positive area by the shoelace formula in (x, y), holes a nega
 RIGHT, DOWN, LEFT, UP = range(4)
 
 PIXELS_AT_ONCE = 1 << 18
-"""Objects are outlined together until their boxes have so many pixels."""
+"""Objects are outlined together in pictures of up to so many pixels."""
 
 
 def object_outlines(ids: NDArray[Any]) -> dict[int, list[Polygon]]:
@@ -150,15 +150,16 @@ def _of_slice(ids: Readable, number: int, block: Block) -> NDArray[Any]:
 
 
 def _batches(bodies: Iterable[Body]) -> Iterator[list[Body]]:
-    """The bodies, as many together as have some PIXELS_AT_ONCE: one look at many is quicker than a look at each."""
+    """The bodies, as many together as fit one below the other: one look at many is quicker than a look at each."""
     batch: list[Body] = []
-    pixels = 0
-    for body in bodies:
-        batch.append(body)
-        pixels += body[2].size
-        if pixels >= PIXELS_AT_ONCE:
+    height = width = 0
+    for one in bodies:
+        lines, columns = one[2].shape
+        if batch and (height + lines + 1) * max(width, columns) > PIXELS_AT_ONCE:
             yield batch
-            batch, pixels = [], 0
+            batch, height, width = [], 0, 0
+        batch.append(one)
+        height, width = height + lines + 1, max(width, columns)
     if batch:
         yield batch
 

@@ -89,8 +89,6 @@ def write_exports(target: Path, findings: Findings, *, classes: Sequence[str], e
     Memory is taken for the numbers of each object and the box of one at a time, and for the picture of an overlay.
     Raises CannotCreateError or StorageError.
     """
-    if not exports:
-        return []
     objects, image = findings.objects, findings.image
     stem = target.name.removesuffix(".gz").rsplit(".", 1)[0]
     if exports.overlay:
