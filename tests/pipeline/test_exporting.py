@@ -9,6 +9,7 @@ from PIL import Image as Picture
 
 from segue.arrays import Image, Space
 from segue.errors import ImageError, UsageError
+from segue.io.scratch import View
 from segue.pipeline.exporting import (
     COCO_NAME,
     OUTLINE_FORMATS,
@@ -114,6 +115,19 @@ def test_the_overlay_of_a_volume_shows_slices_side_by_side():
     ids, image = scene(20, 10, 12).objects, scene(20, 10, 12).image
     assert overlay_of(image, ids).shape == (3 * 10 + 8, 3 * 12 + 8, 3)
     assert overlay_of(Image(pixels=image.pixels[:, :1]), ids[:1]).shape == (10, 12, 3)
+
+
+def test_of_the_objects_of_a_volume_an_overlay_looks_at_the_slices_it_shows():
+    found = scene(40, 10, 12)
+    seen = []
+
+    def read(block):
+        seen.append(block[0])
+        return found.objects[block]
+
+    assert (overlay_of(found.image, View((40, 10, 12), read)) == overlay_of(found.image, found.objects)).all()
+    assert [part.start for part in seen] == [2, 6, 11, 15, 20, 24, 28, 33, 37]
+    assert {part.stop - part.start for part in seen} == {1}
 
 
 @pytest.mark.parametrize(
