@@ -157,9 +157,12 @@ class _Work:
 
     def findings(self, ids: ScratchArray, answer: ScratchArray) -> Findings:
         """What is to be told of the objects."""
-        known = slice(0, len(self.model.classes))
-        probabilities = View((known.stop, *self.image.shape), lambda block: answer[block])
+        probabilities = self.probabilities(answer)
         return Findings(objects=ids, image=self.image, pixels=self._staged, probabilities=probabilities)
+
+    def probabilities(self, answer: ScratchArray) -> View:
+        """Those of the classes, which an answer begins with."""
+        return View((len(self.model.classes), *self.image.shape), lambda block: answer[block])
 
     def _with_channels(self) -> tuple[ScratchArray, bool]:
         """The pixels with the channels of the network, and whether they are colours."""
@@ -190,8 +193,8 @@ def _write(target: Path, work: _Work, answer: ScratchArray) -> int | None:
     classes = work.model.classes
     every = slice(0, len(classes))
     if work.wishes.kind == "probabilities":
-        values = View((len(classes), *shape), lambda block: answer[block])
         with whole_file(target) as temporary:
+            values = work.probabilities(answer)
             encode_tiff_in_blocks(temporary, values, dtype=np.dtype(np.float32), space=space, channels=classes)
         return None
     if work.wishes.kind == "classes":
