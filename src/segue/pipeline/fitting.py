@@ -32,6 +32,7 @@ from segue.pipeline.sharing import model_of_first, same_for_all, stopping_togeth
 from segue.pipeline.validating import Validator
 from segue.plan import PRESETS, Plan, Preset, check_fits, make_plan
 from segue.predict.infer import PredictConfig, autocast_dtype
+from segue.train.ahead import Ahead
 from segue.train.batches import PatchBatches
 from segue.train.fusing import Kernels, compiled_kernels
 from segue.train.loop import Observer, train
@@ -200,18 +201,19 @@ def _fit(
     same_for_all(identity, world)
     if folder:
         _begin(folder, plan, resume=config.resume)
-    state, complete = train(
-        network,
-        batches,
-        pace=_pace(config, started, world, last_look=validator.last_look),
-        config=plan.train,
-        loss=plan.loss,
-        validate=lambda network: world.from_first(lambda: validator.quick(network)),
-        state_path=folder / STATE_NAME if folder else None,
-        identity=identity,
-        observer=stopping_together(observer.loop, world),
-        world=world,
-    )
+    with nullcontext(batches) if world.device.type == "cpu" else Ahead(batches) as source:
+        state, complete = train(
+            network,
+            source,
+            pace=_pace(config, started, world, last_look=validator.last_look),
+            config=plan.train,
+            loss=plan.loss,
+            validate=lambda network: world.from_first(lambda: validator.quick(network)),
+            state_path=folder / STATE_NAME if folder else None,
+            identity=identity,
+            observer=stopping_together(observer.loop, world),
+            world=world,
+        )
     if not complete:
         world.wait()  # for the first one to save the state: torchrun ends all when one has left
         raise TrainingInterruptedError

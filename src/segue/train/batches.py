@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -45,6 +45,14 @@ class Batch:
             weights=moved(self.weights),
             maps=moved(self.maps) if self.maps is not None else None,
         )
+
+
+class Batches(Protocol):
+    """What the training loop asks for data."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of `step`, always the same one."""
+        ...
 
 
 class PatchBatches:

@@ -10,26 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from segue.errors import TrainingError
 from segue.loss import LossConfig, total_loss
 from segue.model.unet import UNet, memory_format, network_from
-from segue.train.batches import Batch
+from segue.train.batches import Batch, Batches
 from segue.train.schedule import Pace, averaging_weight, learning_rate_factor
 from segue.train.settings import TrainConfig
 from segue.train.state import Record, TrainState, load_state, save_state, share_state
 from segue.train.world import World
-
-
-class Batches(Protocol):
-    """What the loop asks for data."""
-
-    def batch(self, step: int) -> Batch:
-        """The batch of `step`, always the same one."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
