@@ -15,7 +15,7 @@ from segue.pipeline.exporting import (
     OUTLINE_FORMATS,
     TABLE_FORMATS,
     Exports,
-    Findings,
+    ImageObjects,
     check_exports,
     write_exports,
 )
@@ -25,7 +25,7 @@ EVERYTHING = Exports(table=TABLE_FORMATS, outlines=OUTLINE_FORMATS, overlay=True
 CLASSES = ("background", "red", "white")
 
 
-def scene(*shape: int) -> Findings:
+def scene(*shape: int) -> ImageObjects:
     """Two objects, the first white and the second red, and an image of two channels."""
     ids = np.zeros(shape, np.uint32)
     ids[..., 1:4, 1:4], ids[..., 6:8, 2:9] = 1, 2
@@ -34,7 +34,7 @@ def scene(*shape: int) -> Findings:
     space = Space(pixel_size=(0.5,) * len(shape), unit="micrometer")
     pixels = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
     image = Image(pixels=pixels, space=space, name="folder/a.png")
-    return Findings(objects=ids, image=image, pixels=pixels, probabilities=probabilities)
+    return ImageObjects(ids=ids, image=image, pixels=pixels, probabilities=probabilities)
 
 
 @pytest.mark.parametrize("shape", [(10, 12), (3, 10, 12)], ids=["plane", "volume"])
@@ -85,7 +85,7 @@ def test_only_what_is_asked_for_is_written(tmp_path):
 
 def test_a_model_of_one_class_names_it_and_has_nothing_to_doubt(tmp_path):
     found = scene(10, 12)
-    two = replace(found, probabilities=np.stack([found.objects == 0, found.objects > 0]).astype(np.float32))
+    two = replace(found, probabilities=np.stack([found.ids == 0, found.ids > 0]).astype(np.float32))
     write_exports(tmp_path / "a.tif", two, classes=("background", "cell"), exports=Exports(table=("csv",)))
     rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["class"] for row in rows] == ["cell", "cell"]
@@ -94,7 +94,7 @@ def test_a_model_of_one_class_names_it_and_has_nothing_to_doubt(tmp_path):
 
 @pytest.mark.parametrize("exports", [EVERYTHING, Exports(overlay=True)])
 def test_an_image_without_objects_has_empty_files_that_are_whole(exports, tmp_path):
-    none = replace(scene(10, 12), objects=np.zeros((10, 12), np.uint32))
+    none = replace(scene(10, 12), ids=np.zeros((10, 12), np.uint32))
     entries = write_exports(tmp_path / "a.tif", none, classes=CLASSES, exports=exports)
     assert [annotations for _, annotations in entries] in ([], [[]])
     with Picture.open(tmp_path / "a.overlay.png") as picture:
@@ -102,7 +102,7 @@ def test_an_image_without_objects_has_empty_files_that_are_whole(exports, tmp_pa
 
 
 def test_the_overlay_is_as_large_as_the_image_and_coloured_where_objects_end():
-    ids, grey = scene(10, 12).objects, Image(pixels=scene(10, 12).pixels[:1])
+    ids, grey = scene(10, 12).ids, Image(pixels=scene(10, 12).pixels[:1])
     drawn = overlay_of(grey, ids)
     assert drawn.shape == (10, 12, 3)
     coloured = (drawn != drawn[..., :1]).any(axis=-1)
@@ -112,7 +112,7 @@ def test_the_overlay_is_as_large_as_the_image_and_coloured_where_objects_end():
 
 
 def test_the_overlay_of_a_volume_shows_slices_side_by_side():
-    ids, image = scene(20, 10, 12).objects, scene(20, 10, 12).image
+    ids, image = scene(20, 10, 12).ids, scene(20, 10, 12).image
     assert overlay_of(image, ids).shape == (3 * 10 + 8, 3 * 12 + 8, 3)
     assert overlay_of(Image(pixels=image.pixels[:, :1]), ids[:1]).shape == (10, 12, 3)
 
@@ -123,9 +123,9 @@ def test_of_the_objects_of_a_volume_an_overlay_looks_at_the_slices_it_shows():
 
     def read(block):
         seen.append(block[0])
-        return found.objects[block]
+        return found.ids[block]
 
-    assert (overlay_of(found.image, View((40, 10, 12), read)) == overlay_of(found.image, found.objects)).all()
+    assert (overlay_of(found.image, View((40, 10, 12), read)) == overlay_of(found.image, found.ids)).all()
     assert [part.start for part in seen] == [2, 6, 11, 15, 20, 24, 28, 33, 37]
     assert {part.stop - part.start for part in seen} == {1}
 

@@ -56,10 +56,10 @@ class Exports:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class ImageObjects:
     """The objects of an image, and what is to be told of them; all of it may be larger than memory."""
 
-    objects: Readable
+    ids: Readable
     """([Z,] Y, X), ids 1..n, 0 is background."""
     image: Image
     """Its pixels are only looked at for an overlay."""
@@ -82,25 +82,25 @@ def check_exports(exports: Exports, image: Image | None = None) -> None:
             )
 
 
-def write_exports(target: Path, findings: Findings, *, classes: Sequence[str], exports: Exports) -> list[Entry]:
+def write_exports(target: Path, found: ImageObjects, *, classes: Sequence[str], exports: Exports) -> list[Entry]:
     """Write what `exports` asks for beside `target`, the file of the objects.
 
     `classes` are the names of the classes, background first. Returns what a COCO data set will say of the image.
     Memory is taken for the numbers of each object and the box of one at a time, and for the picture of an overlay.
     Raises CannotCreateError or StorageError.
     """
-    objects, image = findings.objects, findings.image
+    ids, image = found.ids, found.image
     stem = target.name.removesuffix(".gz").rsplit(".", 1)[0]
     if exports.overlay:
-        write_png(target.with_name(f"{stem}{OVERLAY_SUFFIX}"), overlay(image, objects))
+        write_png(target.with_name(f"{stem}{OVERLAY_SUFFIX}"), overlay(image, ids))
     if not (exports.table or exports.outlines):
         return []
-    census = _census(findings)
+    census = _census(found)
     told = classes_of_sums(census.sums[_CLASSES])
     named: dict[str, Any] = {"object_classes": told.names(tuple(classes)), "classes": classes[1:]}
     table: Table = {}
     if exports.table or "geojson" in exports.outlines:
-        table = table_of(census, objects, space=image.space, object_classes=named["object_classes"])
+        table = table_of(census, ids, space=image.space, object_classes=named["object_classes"])
         if len(classes) > 2:
             table["class_confidence"] = told.confidence.tolist()
     if "csv" in exports.table:
@@ -108,18 +108,18 @@ def write_exports(target: Path, findings: Findings, *, classes: Sequence[str], e
     if "parquet" in exports.table:
         write_parquet(target.with_name(f"{stem}.parquet"), table)
     if "geojson" in exports.outlines:
-        write_features(target.with_name(f"{stem}.geojson"), features(objects, measurements=_numbers(table), **named))
+        write_features(target.with_name(f"{stem}.geojson"), features(ids, measurements=_numbers(table), **named))
     if "imagej" in exports.outlines:
-        write_imagej(target.with_name(f"{stem}.rois.zip"), objects, **named)
+        write_imagej(target.with_name(f"{stem}.rois.zip"), ids, **named)
     if "coco" in exports.outlines:
         scores = dict(zip(census.ids.tolist(), census.means(FOREGROUND)[:, 0].tolist(), strict=True))
-        return coco_entries(objects, name=Path(image.name or target.name).name, scores=scores, **named)
+        return coco_entries(ids, name=Path(image.name or target.name).name, scores=scores, **named)
     return []
 
 
-def _census(findings: Findings) -> Census:
+def _census(found: ImageObjects) -> Census:
     """The objects, with the sums over their pixels of intensities, of foreground, and of all classes but background."""
-    probabilities, shape = findings.probabilities, tuple(findings.objects.shape)
+    probabilities, shape = found.probabilities, tuple(found.ids.shape)
     known = probabilities.shape[0]
 
     def foreground(block: Block) -> NDArray[np.float32]:
@@ -131,11 +131,11 @@ def _census(findings: Findings) -> Census:
         return values
 
     maps = {
-        IMAGE: findings.pixels,
+        IMAGE: found.pixels,
         FOREGROUND: View((1, *shape), foreground),
         _CLASSES: View((known - 1, *shape), classes),
     }
-    return take_census(findings.objects, maps)
+    return take_census(found.ids, maps)
 
 
 def overlay(image: Image, objects: Readable) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from segue.io.tiff import encode_tiff_in_blocks
 from segue.normalize import measure_values, rescale
 from segue.objects.decode import DecodeConfig
 from segue.objects.tiled import decode_in_blocks
-from segue.pipeline.exporting import Findings
+from segue.pipeline.exporting import ImageObjects
 from segue.predict.infer import PredictConfig, Progress
 from segue.resample import grid_at, resample_in_blocks
 from segue.trained import Model, at_magnification, magnification
@@ -47,7 +47,7 @@ class LargeWishes:
     """Larger images are refused."""
     prepare: Callable[[Image], Image] = field(default=lambda image: image)
     """Given the image as it was read, returns it with the pixel size that is to be believed; may raise DataErrors."""
-    export: Callable[[Findings], None] | None = None
+    export: Callable[[ImageObjects], None] | None = None
     """Writes what stands beside the objects."""
 
 
@@ -155,10 +155,10 @@ class _Work:
         )
         return ids, number
 
-    def findings(self, ids: ScratchArray, answer: ScratchArray) -> Findings:
-        """What is to be told of the objects."""
+    def objects(self, ids: ScratchArray, answer: ScratchArray) -> ImageObjects:
+        """The decoded objects, and what is to be told of them."""
         probabilities = self.probabilities(answer)
-        return Findings(objects=ids, image=self.image, pixels=self._staged, probabilities=probabilities)
+        return ImageObjects(ids=ids, image=self.image, pixels=self._staged, probabilities=probabilities)
 
     def probabilities(self, answer: ScratchArray) -> View:
         """Those of the classes, which an answer begins with."""
@@ -206,5 +206,5 @@ def _write(target: Path, work: _Work, answer: ScratchArray) -> int | None:
     with whole_file(target) as temporary:
         encode_tiff_in_blocks(temporary, ids, dtype=np.dtype(np.uint16 if number < 1 << 16 else np.uint32), space=space)
     if work.wishes.export is not None:
-        work.wishes.export(work.findings(ids, answer))
+        work.wishes.export(work.objects(ids, answer))
     return number

@@ -22,7 +22,7 @@ from segue.io.images import (
 from segue.io.staging import claimed_shape
 from segue.objects.coco import Entry, coco, write_coco
 from segue.objects.decode import DecodeConfig
-from segue.pipeline.exporting import COCO_NAME, Exports, Findings, check_exports, write_exports
+from segue.pipeline.exporting import COCO_NAME, Exports, ImageObjects, check_exports, write_exports
 from segue.pipeline.large import LargeWishes, is_large, predict_large
 from segue.predict.infer import PredictConfig, Progress
 from segue.resample import needed_shape
@@ -164,8 +164,8 @@ def _answer_large(
         check_exports(output.exports, image)
         return image
 
-    def export(findings: Findings) -> None:
-        found.extend(write_exports(target, findings, classes=model.classes, exports=output.exports))
+    def export(objects: ImageObjects) -> None:
+        found.extend(write_exports(target, objects, classes=model.classes, exports=output.exports))
 
     wishes = LargeWishes(
         kind=output.kind,
@@ -220,6 +220,6 @@ def _write(
         return None, []
     objects = objects_of(answer, output.decoding or model.decoding)
     write_labels(target, objects, space=answer.space, kind="objects")
-    findings = Findings(objects=objects, image=image, pixels=image.pixels, probabilities=answer.probabilities)
-    entries = write_exports(target, findings, classes=model.classes, exports=output.exports)
+    of_image = ImageObjects(ids=objects, image=image, pixels=image.pixels, probabilities=answer.probabilities)
+    entries = write_exports(target, of_image, classes=model.classes, exports=output.exports)
     return int(np.max(objects, initial=0)), entries
