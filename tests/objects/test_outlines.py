@@ -97,11 +97,11 @@ def test_an_image_without_objects_has_no_outline(shape):
 
 def test_geojson_read_back_gives_the_identical_ids(tmp_path):
     ids = np.random.default_rng(5).integers(0, 4, (12, 13)).astype(np.uint32)
-    told = {"classes": ("nucleus",), "measurements": {2: {"area": 5.0}}}
-    write_features(tmp_path / "cells.geojson", features(ids, **told))
+    told = {2: {"area": 5.0}}
+    write_features(tmp_path / "cells.geojson", features(ids, classes=("nucleus",), measurements=told))
     text = (tmp_path / "cells.geojson").read_text()
     collection = json.loads(text)
-    assert text == json.dumps(geojson(ids, **told), separators=(",", ":"))
+    assert text == json.dumps(geojson(ids, classes=("nucleus",), measurements=told), separators=(",", ":"))
     back = np.zeros_like(ids)
     for feature in collection["features"]:
         geometry = feature["geometry"]

@@ -85,7 +85,7 @@ def test_only_what_is_asked_for_is_written(tmp_path):
 
 def test_a_model_of_one_class_names_it_and_has_nothing_to_doubt(tmp_path):
     found = scene(10, 12)
-    two = replace(found, probabilities=np.stack([found.ids == 0, found.ids > 0]).astype(np.float32))
+    two = replace(found, probabilities=np.stack([found.ids[:] == 0, found.ids[:] > 0]).astype(np.float32))
     write_exports(tmp_path / "a.tif", two, classes=("background", "cell"), exports=Exports(table=("csv",)))
     rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["class"] for row in rows] == ["cell", "cell"]
@@ -102,7 +102,7 @@ def test_an_image_without_objects_has_empty_files_that_are_whole(exports, tmp_pa
 
 
 def test_the_overlay_is_as_large_as_the_image_and_coloured_where_objects_end():
-    ids, grey = scene(10, 12).ids, Image(pixels=scene(10, 12).pixels[:1])
+    ids, grey = scene(10, 12).ids[:], Image(pixels=scene(10, 12).pixels[:1])
     drawn = overlay_of(grey, ids)
     assert drawn.shape == (10, 12, 3)
     coloured = (drawn != drawn[..., :1]).any(axis=-1)

@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from segue.errors import TileError, UsageError
+from segue.io.scratch import Readable
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize, isotropic_config
-from segue.predict.infer import Pixels, PredictConfig, predict
+from segue.predict.infer import PredictConfig, predict
 
 
 def network(axes: int, padding: str, depth: int, *, seed: int = 0) -> UNet:
@@ -29,7 +30,7 @@ def image(*shape: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(1, *shape)).astype(np.float32)
 
 
-def answer(net: UNet, pixels: Pixels, **settings) -> np.ndarray:
+def answer(net: UNet, pixels: Readable, **settings) -> np.ndarray:
     return predict(net, pixels, classes=2, config=PredictConfig(**({"precision": "fp32"} | settings)))
 
 

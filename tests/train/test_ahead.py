@@ -78,7 +78,7 @@ def test_no_thread_is_left():
 def test_a_training_ends_in_the_same_weights_to_the_bit():
     y, x = np.mgrid[:48, :48]
     labels = Labels(ids=((y - 20) ** 2 + (x - 25) ** 2 < 150).astype(np.int32), kind="classes")
-    example = make_example(np.float32(labels.ids)[None], labels, TargetConfig(w0=0.0), seed=0)
+    example = make_example(labels.ids[None].astype(np.float32), labels, TargetConfig(w0=0.0), seed=0)
     augment = default_augmentation((32, 32))
     batches = PatchBatches(
         [example], BatchConfig(patch=(32, 32), batch=2), augment=augment, seed=0, margin=(0, 0), dtype=torch.float32

@@ -112,6 +112,8 @@ def test_a_fused_network_has_the_same_state_and_gives_the_same_loss_and_gradient
         one(x).square().mean().backward()
     for (name, theirs), (_, ours) in zip(network.named_parameters(), fused.named_parameters(), strict=True):
         # Not value by value: a pixel that rounding puts on the other side of a ReLU's corner has another gradient.
+        assert ours.grad is not None
+        assert theirs.grad is not None
         assert (ours.grad - theirs.grad).norm() < 0.01 * theirs.grad.norm(), name
     for name, theirs in network.state_dict().items():
         torch.testing.assert_close(fused.state_dict()[name], theirs, rtol=1e-4, atol=1e-5, msg=name)
