@@ -78,5 +78,5 @@ def test_how_many_pixels_are_summed_at_a_time_changes_nothing(monkeypatch):
     ids = rng.integers(0, 9, (13, 17)).astype(np.uint32)
     seen = rng.dirichlet([1, 1, 1], ids.shape).astype(np.float32).transpose(2, 0, 1)
     whole = class_sums(ids, seen)
-    monkeypatch.setattr("segue.objects.classes._CHUNK", 7)
+    monkeypatch.setattr("segue.objects.blocks.SIDES", {2: 3, 3: 3})
     assert class_sums(ids, seen) == pytest.approx(whole)

@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.errors import UsageError
-
-_CHUNK = 1 << 20
-"""Pixels that are summed at a time."""
+from segue.objects.census import take_census
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +51,10 @@ def class_sums(ids: NDArray[Any], probabilities: NDArray[np.float32]) -> NDArray
             f"the objects have the shape {ids.shape} and the probabilities {probabilities.shape}; they need background "
             "and at least one class, each of the shape of the objects"
         )
-    count = int(ids.max(initial=0))
-    sums = np.zeros((count + 1, len(probabilities) - 1))
-    owners, maps = ids.reshape(-1), probabilities[1:].reshape(len(probabilities) - 1, ids.size)
-    for start in range(0, ids.size, _CHUNK):  # bincount copies what it gets, at 8 bytes a pixel
-        owner = owners[start : start + _CHUNK].astype(np.intp)
-        for number, one in enumerate(maps):
-            sums[:, number] += np.bincount(owner, weights=one[start : start + _CHUNK], minlength=count + 1)
-    return sums[1:]
+    census = take_census(ids, {"classes": probabilities[1:]})
+    sums = np.zeros((int(ids.max(initial=0)), len(probabilities) - 1))
+    sums[census.ids - 1] = census.sums["classes"]
+    return sums
 
 
 def classes_of_sums(sums: NDArray[np.float64]) -> ObjectClasses:
