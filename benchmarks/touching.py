@@ -37,8 +37,9 @@ from segue.io.datasets import find_pairs
 from segue.io.files import write_whole
 from segue.io.images import write_image, write_labels
 from segue.model.unet import UNetConfig
-from segue.pipeline.fitting import FitConfig, fit
+from segue.pipeline.fitting import fit
 from segue.pipeline.preparing import examined
+from segue.pipeline.wishes import FitConfig
 from segue.plan import Plan, make_plan
 from segue.simulate import CellsConfig, simulate_cells
 from segue.train.settings import BatchConfig

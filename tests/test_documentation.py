@@ -34,7 +34,9 @@ from segue.io.description import Description, check_description
 from segue.io.images import write_image, write_labels
 from segue.io.natural import IMAGE_SUFFIXES
 from segue.model.file import ModelHeader
-from segue.pipeline import demonstration, fitting
+from segue.pipeline import demonstration
+from segue.pipeline.fitting import fit
+from segue.pipeline.wishes import FitConfig
 from segue.plan import Plan, make_plan
 from segue.simulate import simulate_cells, simulate_membranes
 from segue.trained import load
@@ -133,8 +135,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory, quick_trainings: None) -> P
     shutil.copytree(root / "data" / "validation" / "images", root / "new-images")
     shutil.copy(root / "new-images" / "validation-0.tif", root / "a.tif")
     write_image(root / "large.tif", simulate_cells((200, 300), seed=400)[0])
-    fitting.fit(root / "data" / "train", config=fitting.FitConfig(steps=STEPS, out=root / "cells.segue"))
-    fitting.fit(root / "data" / "membranes", config=fitting.FitConfig(steps=STEPS, out=root / "membranes.segue"))
+    fit(root / "data" / "train", config=FitConfig(steps=STEPS, out=root / "cells.segue"))
+    fit(root / "data" / "membranes", config=FitConfig(steps=STEPS, out=root / "membranes.segue"))
     for model, images, out in (
         ("cells", "test", "predicted"),
         ("membranes", "membranes", "predicted-membranes"),

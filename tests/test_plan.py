@@ -12,16 +12,8 @@ from segue.errors import TileError, UsageError
 from segue.fingerprint import Fingerprint
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet
-from segue.plan import (
-    BATCH_PIXELS,
-    FEWEST_STEPS,
-    MOST_PATCHES,
-    PATCH_PIXELS,
-    WIDTHS,
-    check_fits,
-    make_plan,
-    relative_spacing,
-)
+from segue.plan import check_fits, make_plan, relative_spacing
+from segue.plan.size import BATCH_PIXELS, FEWEST_STEPS, MOST_PATCHES, PATCH_PIXELS, WIDTHS
 
 
 def fingerprint(shape, **changes):

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from segue.io.images import read_image, write_labels, write_probabilities
     from segue.objects.classes import classify_objects
     from segue.objects.decode import DecodeConfig
-    from segue.pipeline.fitting import FitConfig, fit
+    from segue.pipeline.fitting import fit
     from segue.pipeline.predicting import predict_files
     from segue.pipeline.scoring import evaluate_files
+    from segue.pipeline.wishes import FitConfig
     from segue.predict.infer import PredictConfig
     from segue.simulate import simulate_cells, simulate_membranes, simulate_vessels
     from segue.trained import Model, load
@@ -46,7 +47,7 @@ _PLACES = {
     "write_probabilities": "segue.io.images",
     "classify_objects": "segue.objects.classes",
     "DecodeConfig": "segue.objects.decode",
-    "FitConfig": "segue.pipeline.fitting",
+    "FitConfig": "segue.pipeline.wishes",
     "fit": "segue.pipeline.fitting",
     "predict_files": "segue.pipeline.predicting",
     "evaluate_files": "segue.pipeline.scoring",

@@ -9,7 +9,8 @@ from segue.fingerprint import examine
 from segue.io.datasets import find_pairs
 from segue.io.images import write_image, write_labels
 from segue.model.unet import isotropic_config
-from segue.pipeline.fitting import FitConfig, fit
+from segue.pipeline.fitting import fit
+from segue.pipeline.wishes import FitConfig
 from segue.plan import make_plan
 from segue.simulate import CellsConfig, MembranesConfig, simulate_cells, simulate_membranes
 from segue.train.settings import BatchConfig

@@ -9,7 +9,8 @@ from segue.io.images import read_image
 from segue.io.labels import read_mask
 from segue.pipeline import demonstration
 from segue.pipeline.demonstration import SUBJECTS, TRAINING_IMAGES, UNSEEN_IMAGES, demonstrate, simulate_files
-from segue.pipeline.fitting import FitConfig, fit
+from segue.pipeline.fitting import fit
+from segue.pipeline.wishes import FitConfig
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=[subject.name for subject in SUBJECTS])

@@ -15,8 +15,9 @@ from segue.io.images import read_image, write_image, write_labels
 from segue.io.labels import read_mask
 from segue.io.tensors import read_tensors, write_tensors
 from segue.objects.decode import DecodeConfig
-from segue.pipeline.fitting import FitConfig, FitObserver, TrainingInterruptedError, fit
+from segue.pipeline.fitting import fit
 from segue.pipeline.run_folder import run_folder, run_folder_of
+from segue.pipeline.wishes import FitConfig, FitObserver, TrainingInterruptedError
 from segue.plan import make_plan
 from segue.train.loop import Observer
 from segue.train.settings import BatchConfig

@@ -9,9 +9,10 @@ from segue.io.datasets import find_pairs
 from segue.io.images import write_image, write_labels
 from segue.model.unet import isotropic_config
 from segue.pipeline.exporting import Exports
-from segue.pipeline.fitting import FitConfig, fit
+from segue.pipeline.fitting import fit
 from segue.pipeline.predicting import OutputConfig, predict_files
 from segue.pipeline.scoring import evaluate_files
+from segue.pipeline.wishes import FitConfig
 from segue.simulate import CellsConfig, simulate_cells
 from segue.train.settings import BatchConfig
 

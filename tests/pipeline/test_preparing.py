@@ -10,8 +10,9 @@ from segue.io.datasets import find_pairs, read_pair
 from segue.io.images import write_image, write_labels
 from segue.io.labels import LabelSpec
 from segue.normalize import normalize
-from segue.pipeline.fitting import FitConfig, fit
+from segue.pipeline.fitting import fit
 from segue.pipeline.preparing import examined, prepare
+from segue.pipeline.wishes import FitConfig
 from segue.plan import make_plan
 from segue.resample import resample_labels, resample_values, with_pixel_size
 

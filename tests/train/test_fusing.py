@@ -138,8 +138,9 @@ WITHOUT_COMPILER = """
 import os
 os.environ["CXX"] = "no-such-compiler"
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = {folder!r}
+import torch
 from segue.train.fusing import compiled_kernels
-print(compiled_kernels())
+print(compiled_kernels(torch.device("cpu")))
 """
 
 
@@ -154,7 +155,7 @@ def test_without_a_compiler_there_are_no_compiled_kernels_and_no_failure(tmp_pat
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # what torch says of itself while it compiles
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_kernels_compute_what_the_plain_ones_do(dtype):
-    kernels = compiled_kernels()
+    kernels = compiled_kernels(torch.device("cpu"))
     if kernels is None:
         pytest.skip("no C++ compiler here")
     for shape in ((2, 24, 32, 16), (1, 7, 5, 9), (3, 40, 4, 6, 8)):

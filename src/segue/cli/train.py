@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from segue.fingerprint import Examination
-    from segue.pipeline.fitting import FitConfig
+    from segue.pipeline.wishes import FitConfig
     from segue.plan import Plan
     from segue.train.world import World
     from segue.trained import Model
@@ -67,7 +67,7 @@ def train(
             raise MissingInputError(f"{data}: there is no such folder")
         from segue.config import plan_from_toml
         from segue.io.datasets import find_pairs
-        from segue.pipeline.fitting import FitConfig
+        from segue.pipeline.wishes import FitConfig
 
         plan = plan_from_toml(_text(config), source=str(config)) if config else None
         fit_config = FitConfig(
@@ -84,7 +84,8 @@ def train(
 
 
 def _run(pairs: Any, validation: Any, config: "FitConfig", world: "World | None", *, json: bool, quiet: bool) -> None:
-    from segue.pipeline.fitting import FitObserver, TrainingInterruptedError, fit
+    from segue.pipeline.fitting import fit
+    from segue.pipeline.wishes import FitObserver, TrainingInterruptedError
     from segue.train.loop import Observer
 
     speaks = world is None or world.is_first

@@ -12,9 +12,10 @@ from segue.arrays import Image, Labels
 from segue.io.files import make_folder, write_whole
 from segue.io.images import read_image, write_image, write_labels
 from segue.io.labels import read_mask
-from segue.pipeline.fitting import FitConfig, FitObserver, fit
+from segue.pipeline.fitting import fit
 from segue.pipeline.predicting import OutputConfig, OutputKind, predict_files
 from segue.pipeline.scoring import ScoreKind, evaluate_files
+from segue.pipeline.wishes import FitConfig, FitObserver
 from segue.report.panels import Pixels
 from segue.report.picture import Case, picture, save_picture
 from segue.simulate import simulate_cells, simulate_membranes

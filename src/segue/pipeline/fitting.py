@@ -2,18 +2,15 @@
 
 import json
 import math
-import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from segue.config import plan_from_toml, plan_to_dict, plan_to_toml
@@ -22,25 +19,24 @@ from segue.fingerprint import Examination, Fingerprint
 from segue.io.datasets import Pairs, find_pairs
 from segue.io.files import write_whole
 from segue.model.device import best_device
-from segue.model.file import ModelHeader
 from segue.model.geometry import axis_geometries
-from segue.model.unet import UNet, initialize, network_from
+from segue.model.unet import UNet, initialize
 from segue.objects.decode import DecodeConfig
+from segue.pipeline.keeping import finished_model, write_finished
 from segue.pipeline.preparing import Part, examined, prepare, sides, spec_to_judge
 from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, STATE_NAME, kept_states, run_folder
 from segue.pipeline.sharing import model_of_first, same_for_all, stopping_together
 from segue.pipeline.validating import Validator
-from segue.plan import PRESETS, Plan, Preset, check_fits, make_plan
+from segue.pipeline.wishes import FitConfig, FitObserver, TrainingInterruptedError
+from segue.plan import Plan, check_fits, make_plan
 from segue.predict.infer import PredictConfig, autocast_dtype
 from segue.train.ahead import Ahead
 from segue.train.batches import PatchBatches
 from segue.train.fusing import Kernels, compiled_kernels
-from segue.train.loop import Observer, train
+from segue.train.loop import train
 from segue.train.memory import keep_freed_memory
 from segue.train.schedule import Pace, StepPace, TimePace
-from segue.train.settings import TrainConfig
-from segue.train.state import TrainState
-from segue.train.timing import step_seconds
+from segue.train.timing import quicker_layers, step_seconds
 from segue.train.together import give_training_layers
 from segue.train.world import World
 from segue.trained import Model
@@ -53,63 +49,6 @@ SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING = 180, 500
 """From such a budget, or so many steps, kernels are compiled: it takes ten seconds and saves a twelfth of the rest."""
 STRIPS = "with few images a strip of each judges, which is kinder than new images would be"
 """What a user should know of scores on parts of the very images that were learnt from (`segue.split`)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """What a user may wish of a training; the plan decides the rest."""
-
-    budget: float | None = None
-    """Seconds from start to finished model. One of `budget` and `steps` is given."""
-    steps: int | None = None
-    """Number of training steps: repeatable to the bit."""
-    preset: Preset = "auto"
-    """"auto", or "paper" for the network of 2015."""
-    seed: int = 0
-    """All randomness comes from it."""
-    validate: bool = True
-    """Whether images are held out to judge the network."""
-    plan: Plan | None = None
-    """A plan to follow instead of making one."""
-    out: Path | None = None
-    """Where the model is written; beside it the training keeps its state, plan and history. None: in memory alone."""
-    resume: bool = False
-    """Whether to go on with a training that was interrupted, if there is one."""
-
-    def __post_init__(self) -> None:
-        if (self.budget is None) == (self.steps is None):
-            raise UsageError("give either a time budget (such as 20m) or a number of steps, not both and not neither")
-        if self.steps is not None and self.steps < 1:
-            raise UsageError(f"a training has at least 1 step, not {self.steps}")
-        if self.preset not in PRESETS:
-            raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{self.preset}"')
-        if self.plan is not None and self.preset != "auto":
-            raise UsageError("give a preset or a plan, not both: a plan decides everything")
-        if self.plan is not None and self.seed not in (0, self.plan.train.seed):
-            raise UsageError(
-                f"the plan holds the seed {self.plan.train.seed}, not {self.seed}; change train.seed in it"
-            )
-        TrainConfig(seed=self.seed)  # says which seeds are possible
-        if self.resume and self.out is None:
-            raise UsageError("a training can only be resumed where it was kept; give the model's path")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitObserver:
-    """What the outside world may do while a model is fitted; each has a default that does nothing."""
-
-    on_examined: Callable[[Examination], None] = lambda examination: None
-    """Called once the data set was read, with its fingerprint and the findings of the label doctor."""
-    on_plan: Callable[[Plan, int, int], None] = lambda plan, train, validation: None
-    """Called once everything is decided, with the numbers of training and validation images."""
-    on_prepared: Callable[[int, int], None] = lambda done, total: None
-    """Called after each image that was prepared for the training."""
-    loop: Observer = field(default_factory=Observer)
-    """What the training loop reports."""
-
-
-class TrainingInterruptedError(Exception):
-    """The observer asked to stop; the state was saved if there is a place for it."""
 
 
 def fit(
@@ -170,6 +109,8 @@ def _fit(
     examination, fingerprint, spec = examined(pairs, observer.on_examined)
     kernels = _kernels(config, world)
     plan = _plan(fingerprint, config, folder, world, kernels)
+    if kernels and world.device.type != "cpu":
+        kernels = quicker_layers(plan.network, plan.batches, world=world, kernels=kernels)
     learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
     if any(part is not None for _, part in judge):
         plan = replace(plan, reasons=plan.reasons | {"validation": STRIPS})
@@ -224,8 +165,8 @@ def _fit(
         )
 
     def keep() -> Model:
-        model = _finished(state, validator, plan, fingerprint, config, started)
-        _keep(model, state, config, folder)
+        model = finished_model(state, validator, plan, fingerprint, config, started)
+        write_finished(model, state, config, folder)
         return model
 
     return model_of_first(keep, world)
@@ -238,7 +179,7 @@ def _kernels(config: FitConfig, world: World) -> Kernels | None:
         pays = normalized and config.budget >= SECONDS_WORTH_COMPILING
     else:
         pays = normalized and config.steps is not None and config.steps >= STEPS_WORTH_COMPILING
-    kernels = compiled_kernels() if pays and world.device.type == "cpu" else None
+    kernels = compiled_kernels(world.device) if pays else None
     return None if world.any(kernels is None) else kernels
 
 
@@ -322,61 +263,3 @@ def _identity(
         "threads": torch.get_num_threads(),
         "processes": world.size,
     }
-
-
-def _finished(
-    state: TrainState,
-    validator: Validator,
-    plan: Plan,
-    fingerprint: Fingerprint,
-    config: FitConfig,
-    started: float,
-) -> Model:
-    """The best weights as a model, judged once more on everything that was held out."""
-    network = network_from(plan.network, state.best or state.average)
-    end = started + config.budget - state.seconds_before - 1.0 if config.budget is not None else None
-    summary, decoding = validator.final(
-        network, seconds_left=(lambda: end - time.monotonic()) if end is not None else None
-    )
-    header = ModelHeader(
-        segue=version("segue"),
-        network=plan.network,
-        kind=fingerprint.kind,
-        classes=fingerprint.classes,
-        auxiliary=plan.targets.auxiliary,
-        rgb=plan.rgb,
-        normalization=plan.normalization,
-        pixel_size=plan.pixel_size,
-        unit=plan.unit if plan.pixel_size else "pixel",
-        context=plan.context,
-        mirror=plan.mirror,
-        precision=plan.precision,
-        decoding=decoding,
-        training={
-            "plan": plan_to_dict(plan),
-            "fingerprint": fingerprint.to_dict(),
-            "steps": state.step,
-            "seconds": round(state.seconds_before + time.monotonic() - started, 1),
-            "history": state.history,
-            "validation": summary,
-            "versions": {
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-        },
-    )
-    return Model(header, network)
-
-
-def _keep(model: Model, state: TrainState, config: FitConfig, folder: Path | None) -> None:
-    """Write the model, and beside it the last weights and the history; the state for a resume is done with."""
-    if config.out is None or folder is None:
-        return
-    model.save(config.out)
-    last = Model(model.header, network_from(model.header.network, state.average))
-    last.save(folder / LAST_NAME)
-    lines = "".join(json.dumps(record) + "\n" for record in state.history)
-    write_whole(folder / HISTORY_NAME, lines.encode())
-    for kept in kept_states(folder):
-        kept.unlink()

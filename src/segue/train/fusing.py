@@ -67,10 +67,11 @@ PLAIN = Kernels(_sums, _rectify, _slope_sums, _slope)
 
 
 @cache
-def compiled_kernels() -> Kernels | None:
+def compiled_kernels(device: torch.device) -> Kernels | None:
     """The kernels as machine code, made within some ten seconds (fewer the next time); None where that is impossible.
 
-    It is where there is no C++ compiler, or one that PyTorch cannot use, and where the answers are not those of PLAIN.
+    It is where there is no C++ compiler (on a graphics card: no Triton), or one that PyTorch cannot use, and where the
+    answers are not those of PLAIN.
     """
 
     def quick(kernel: Callable[..., Any]) -> Any:
@@ -78,22 +79,22 @@ def compiled_kernels() -> Kernels | None:
 
     kernels = Kernels(quick(_sums), quick(_rectify), quick(_slope_sums), quick(_slope))
     try:
-        right = all(torch.allclose(*pair, rtol=0.02, atol=0.02) for pair in _tried(kernels))
+        right = all(torch.allclose(*pair, rtol=0.02, atol=0.02) for pair in _tried(kernels, device))
     except (RuntimeError, ImportError, OSError):  # whatever keeps a compiler from working, the training goes on without
         return None
     return kernels if right else None
 
 
-def _tried(kernels: Kernels) -> list[tuple[Tensor, Tensor]]:
+def _tried(kernels: Kernels, device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """Answers and gradients of a small batch by PLAIN and by `kernels`, called as in a training."""
     generator = torch.Generator().manual_seed(0)
-    image = torch.randn((2, 24, 20, 16), generator=generator).bfloat16()
+    image = torch.randn((2, 24, 20, 16), generator=generator).to(device, torch.bfloat16)
     with torch.random.fork_rng(devices=[]):
-        norm = nn.BatchNorm2d(24)
+        norm = nn.BatchNorm2d(24).to(device)
     results = []
     for one in (PLAIN, kernels):
         x = image.clone().contiguous(memory_format=torch.channels_last).requires_grad_()
-        with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.enable_grad(), torch.autocast(device.type, torch.bfloat16):
             y = NormalizationAndReLU(norm, one)(x)
         (slope,) = torch.autograd.grad((y.float() ** 2).sum(), x)
         results.append((y.detach(), slope))
@@ -165,21 +166,21 @@ class _NormalizationAndReLU(torch.autograd.Function):
         scale = weight.detach() * deviation
         shift = bias.detach() - mean * scale
         y = kernels.rectify(rows, scale.repeat(times), shift.repeat(times))
-        context.save_for_backward(rows, mean, deviation, scale, shift)
-        context.kernels, context.sum_of_all, context.count = kernels, sum_of_all, float(count)
+        context.save_for_backward(rows, mean, deviation, scale, shift, count)
+        context.kernels, context.sum_of_all = kernels, sum_of_all
         context.mark_non_differentiable(mean, variance, count)
         return _like(y, x), mean, variance, count
 
     @staticmethod
     def backward(context: Any, slope: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        rows, mean, deviation, scale, shift = context.saved_tensors
+        rows, mean, deviation, scale, shift, count = context.saved_tensors
         slopes, times = _as_rows(slope)
         line = scale.repeat(times), shift.repeat(times)
         parts = context.kernels.slope_sums(slopes, rows, *line, _rows_at_once(rows))
         of_bias, by_value = (_of_channels(part, times) for part in parts)
         of_weight = (by_value - mean * of_bias) * deviation
         # Of the parameters each process keeps its own part: all gradients are summed after the step.
-        by_shift, by_scale = (context.sum_of_all(torch.cat([of_bias, of_weight])) / context.count).chunk(2)
+        by_shift, by_scale = (context.sum_of_all(torch.cat([of_bias, of_weight])) / count).chunk(2)
         # d/dx of x scale + shift, both of which depend on x through mean and variance.
         by_x = -scale * deviation * by_scale
         constant = -scale * by_shift - by_x * mean

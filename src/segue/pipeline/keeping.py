@@ -1,0 +1,80 @@
+"""The end of a training: its best weights as a model, judged once more, and the files that stay of it."""
+
+import json
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from segue.config import plan_to_dict
+from segue.fingerprint import Fingerprint
+from segue.io.files import write_whole
+from segue.model.file import ModelHeader
+from segue.model.unet import network_from
+from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, kept_states
+from segue.pipeline.validating import Validator
+from segue.pipeline.wishes import FitConfig
+from segue.plan import Plan
+from segue.train.state import TrainState
+from segue.trained import Model
+
+
+def finished_model(
+    state: TrainState,
+    validator: Validator,
+    plan: Plan,
+    fingerprint: Fingerprint,
+    config: FitConfig,
+    started: float,
+) -> Model:
+    """The best weights as a model, judged once more on everything that was held out."""
+    network = network_from(plan.network, state.best or state.average)
+    end = started + config.budget - state.seconds_before - 1.0 if config.budget is not None else None
+    summary, decoding = validator.final(
+        network, seconds_left=(lambda: end - time.monotonic()) if end is not None else None
+    )
+    header = ModelHeader(
+        segue=version("segue"),
+        network=plan.network,
+        kind=fingerprint.kind,
+        classes=fingerprint.classes,
+        auxiliary=plan.targets.auxiliary,
+        rgb=plan.rgb,
+        normalization=plan.normalization,
+        pixel_size=plan.pixel_size,
+        unit=plan.unit if plan.pixel_size else "pixel",
+        context=plan.context,
+        mirror=plan.mirror,
+        precision=plan.precision,
+        decoding=decoding,
+        training={
+            "plan": plan_to_dict(plan),
+            "fingerprint": fingerprint.to_dict(),
+            "steps": state.step,
+            "seconds": round(state.seconds_before + time.monotonic() - started, 1),
+            "history": state.history,
+            "validation": summary,
+            "versions": {
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        },
+    )
+    return Model(header, network)
+
+
+def write_finished(model: Model, state: TrainState, config: FitConfig, folder: Path | None) -> None:
+    """Write the model, and beside it the last weights and the history; the state for a resume is done with."""
+    if config.out is None or folder is None:
+        return
+    model.save(config.out)
+    last = Model(model.header, network_from(model.header.network, state.average))
+    last.save(folder / LAST_NAME)
+    lines = "".join(json.dumps(record) + "\n" for record in state.history)
+    write_whole(folder / HISTORY_NAME, lines.encode())
+    for kept in kept_states(folder):
+        kept.unlink()

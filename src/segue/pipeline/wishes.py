@@ -1,0 +1,68 @@
+"""What somebody may wish of a training, and what they may watch of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segue.errors import UsageError
+from segue.fingerprint import Examination
+from segue.plan import PRESETS, Plan, Preset
+from segue.train.loop import Observer
+from segue.train.settings import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """What a user may wish of a training; the plan decides the rest."""
+
+    budget: float | None = None
+    """Seconds from start to finished model. One of `budget` and `steps` is given."""
+    steps: int | None = None
+    """Number of training steps: repeatable to the bit."""
+    preset: Preset = "auto"
+    """"auto", or "paper" for the network of 2015."""
+    seed: int = 0
+    """All randomness comes from it."""
+    validate: bool = True
+    """Whether images are held out to judge the network."""
+    plan: Plan | None = None
+    """A plan to follow instead of making one."""
+    out: Path | None = None
+    """Where the model is written; beside it the training keeps its state, plan and history. None: in memory alone."""
+    resume: bool = False
+    """Whether to go on with a training that was interrupted, if there is one."""
+
+    def __post_init__(self) -> None:
+        if (self.budget is None) == (self.steps is None):
+            raise UsageError("give either a time budget (such as 20m) or a number of steps, not both and not neither")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"a training has at least 1 step, not {self.steps}")
+        if self.preset not in PRESETS:
+            raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{self.preset}"')
+        if self.plan is not None and self.preset != "auto":
+            raise UsageError("give a preset or a plan, not both: a plan decides everything")
+        if self.plan is not None and self.seed not in (0, self.plan.train.seed):
+            raise UsageError(
+                f"the plan holds the seed {self.plan.train.seed}, not {self.seed}; change train.seed in it"
+            )
+        TrainConfig(seed=self.seed)  # says which seeds are possible
+        if self.resume and self.out is None:
+            raise UsageError("a training can only be resumed where it was kept; give the model's path")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitObserver:
+    """What the outside world may do while a model is fitted; each has a default that does nothing."""
+
+    on_examined: Callable[[Examination], None] = lambda examination: None
+    """Called once the data set was read, with its fingerprint and the findings of the label doctor."""
+    on_plan: Callable[[Plan, int, int], None] = lambda plan, train, validation: None
+    """Called once everything is decided, with the numbers of training and validation images."""
+    on_prepared: Callable[[int, int], None] = lambda done, total: None
+    """Called after each image that was prepared for the training."""
+    loop: Observer = field(default_factory=Observer)
+    """What the training loop reports."""
+
+
+class TrainingInterruptedError(Exception):
+    """The observer asked to stop; the state was saved if there is a place for it."""

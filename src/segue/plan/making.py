@@ -1,0 +1,186 @@
+"""From what a data set is, what the machine can do and how long it may take to a plan."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Literal
+
+from segue.arrays import MICROMETRES, Space
+from segue.augment.compose import LEANING, AugmentConfig, default_augmentation
+from segue.errors import UsageError
+from segue.fingerprint import Fingerprint
+from segue.loss import LossConfig
+from segue.model.geometry import axis_geometries
+from segue.model.unet import UNetConfig, paper_config
+from segue.normalize import Normalization
+from segue.plan.plan import Plan
+from segue.plan.size import (
+    BATCH_PIXELS,
+    MOST_PATCHES,
+    WIDTHS,
+    StepSeconds,
+    as_wide_as_time_allows,
+    patch_and_levels,
+    relative_spacing,
+)
+from segue.resample import are_alike, shown
+from segue.targets.border_weights import class_weights
+from segue.targets.prepare import TargetConfig
+from segue.train.settings import BatchConfig, TrainConfig
+
+Preset = Literal["auto", "paper"]
+PRESETS: tuple[Preset, ...] = ("auto", "paper")
+
+
+def make_plan(
+    fingerprint: Fingerprint,
+    *,
+    preset: Preset = "auto",
+    budget: float | None = None,
+    step_seconds: StepSeconds | None = None,
+    seed: int = 0,
+) -> Plan:
+    """The plan for a data set. With a `budget` in seconds the network is as wide as `step_seconds` says it may be.
+
+    Raises UsageError for an unknown preset.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{preset}"')
+    if preset == "paper":
+        return _paper_plan(fingerprint, seed=seed)
+    patch, factors, kernels = patch_and_levels(fingerprint)
+    targets, loss, reasons = _what_to_learn(fingerprint)
+    batches = BatchConfig(
+        patch=patch,
+        batch=min(max(2, BATCH_PIXELS[len(patch)] // prod(patch)), MOST_PATCHES),
+        # Common classes are found anywhere; objects are looked for where they touch, which is rare in dense images too.
+        foreground=0.33 if fingerprint.kind == "objects" or _foreground(fingerprint) <= 0.2 else 0.0,
+    )
+    network = UNetConfig(
+        spatial_axes=len(patch),
+        channels=fingerprint.channels,
+        outputs=len(fingerprint.classes) + len(targets.auxiliary),
+        width=WIDTHS[len(patch)][0],
+        widest=512 if len(patch) == 2 else 256,
+        factors=factors,
+        kernels=kernels,
+        padding="same",
+        normalization="batch",
+        dropout=0.2,
+    )
+    network, why_width = as_wide_as_time_allows(network, batches, budget, step_seconds)
+    reasons |= {
+        "patch": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
+        f"{batches.batch} patches of {_times(patch)} px a step",
+        "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
+    }
+    pixel_size, unit, why_size = _pixel_size(fingerprint)
+    return Plan(
+        network=network,
+        pixel_size=pixel_size,
+        unit=unit,
+        rgb=fingerprint.colour != "gray",
+        normalization=Normalization(kind="standard"),
+        targets=targets,
+        batches=batches,
+        augment=_augmentation(fingerprint, patch),
+        loss=loss,
+        train=TrainConfig(seed=seed),
+        # Averaged distance maps are flatter: objects were found no better with mirror images, at seven times the time.
+        mirror=fingerprint.kind != "objects" and not any(fingerprint.oriented),
+        reasons=why_size | reasons | _why_orientation(fingerprint),
+    )
+
+
+def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
+    """The network, the weights and the loss of 2015; the optimiser is ours (the paper's needs days on a processor).
+
+    Volumes have one pooling less and patches of 116 voxels, as in Cicek et al. (2016).
+    """
+    axes = fingerprint.spatial_axes
+    network = paper_config(channels=fingerprint.channels, classes=len(fingerprint.classes), spatial_axes=axes)
+    geometry = axis_geometries(network)[0]
+    patch = (geometry.legal_size(572 if axes == 2 else 116),) * axes
+    weights = class_weights([max(f, 1e-6) for f in fingerprint.class_frequencies])
+    pixel_size, unit, why_size = _pixel_size(fingerprint)
+    return Plan(
+        network=network,
+        pixel_size=pixel_size,
+        unit=unit,
+        rgb=fingerprint.colour != "gray",
+        normalization=Normalization(kind="standard"),
+        targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
+        batches=BatchConfig(patch=patch, batch=1, foreground=0.0),
+        augment=_augmentation(fingerprint, patch),
+        loss=LossConfig(cross_entropy=1.0, dice=0.0),
+        train=TrainConfig(seed=seed, learning_rate=2e-4),
+        mirror=False,
+        reasons=why_size
+        | {"network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter"}
+        | _why_orientation(fingerprint),
+    )
+
+
+def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, dict[str, str]]:
+    if fingerprint.kind == "objects":
+        reason = (
+            "objects: foreground with border weights, and the distance to each object's border to part touching ones"
+        )
+        return (
+            TargetConfig(separate=False, w0=5.0, distance=True),
+            LossConfig(dice=0.5, auxiliary=3.0),
+            {"targets": reason},
+        )
+    if len(fingerprint.classes) == 2 and _foreground(fingerprint) > 0.5:
+        reason = "dense cells: the background between them carries the border weights of the paper"
+        return TargetConfig(w0=10.0), LossConfig(), {"targets": reason}
+    reason = "classes: cross-entropy and Dice together, which serves rare classes too"
+    return TargetConfig(w0=0.0), LossConfig(dice=1.0), {"targets": reason}
+
+
+def _pixel_size(fingerprint: Fingerprint) -> tuple[tuple[float, ...] | None, str, dict[str, str]]:
+    """The pixel size to work at, its unit, and why: the median, as docs/decisions/0011-working-pixel-size.md says."""
+    size, unit = fingerprint.pixel_size, fingerprint.unit
+    if size is None or unit not in MICROMETRES:
+        return None, "micrometer", {}
+    middle = shown(Space(pixel_size=size, unit=unit))
+    low, high = fingerprint.pixel_size_range or (size, size)
+    ratios = [edge / usual for ends in (low, high) for edge, usual in zip(ends, size, strict=True)]
+    if all(are_alike(ratio) for ratio in ratios):
+        reason = f"{middle}, that of the images; an image with pixels of another size is resampled when it is predicted"
+    else:
+        ends = [shown(Space(pixel_size=edge, unit=unit)) for edge in (low, high)]
+        reason = (
+            f"images have {ends[0].removesuffix(f' {unit}')} to {ends[1]}; trained at {middle}, the median, to which "
+            "the others are resampled; each answer lies on the pixels of its image"
+        )
+    if fingerprint.without_pixel_size:
+        count = fingerprint.without_pixel_size
+        reason += f"; {count} image{'s say' if count > 1 else ' says'} no size, taken to be the same"
+    return size, unit, {"pixel_size": reason}
+
+
+def _foreground(fingerprint: Fingerprint) -> float:
+    return 1 - fingerprint.class_frequencies[0]
+
+
+def _augmentation(fingerprint: Fingerprint, patch: tuple[int, ...]) -> AugmentConfig:
+    return default_augmentation(
+        patch,
+        rgb=fingerprint.colour != "gray",
+        spacing=relative_spacing(fingerprint.pixel_size),
+        oriented=fingerprint.oriented,
+    )
+
+
+def _why_orientation(fingerprint: Fingerprint) -> dict[str, str]:
+    if not (axes := fingerprint.oriented_axes):
+        return {}
+    hardly = f", turned by {LEANING:.0f} degrees at most" if any(fingerprint.oriented[-2:]) else ""
+    return {
+        "augment": f"classes lie on the same side along {axes} in nearly all images, as in scans of a body: "
+        f"not mirrored there{hardly}; predictions are not averaged over mirror images"
+    }
+
+
+def _times(lengths: Sequence[int]) -> str:
+    return " x ".join(str(length) for length in lengths)
