@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import prod
 
 import pytest
@@ -10,9 +10,11 @@ from segue.augment.geometry import GeometryConfig
 from segue.config import plan_from_toml, plan_to_toml
 from segue.errors import TileError, UsageError
 from segue.fingerprint import Fingerprint
+from segue.fingerprint.hounsfield import AnnotatedSummary
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet
-from segue.plan import check_fits, make_plan, relative_spacing
+from segue.normalize import Normalization
+from segue.plan import PRESETS, Plan, check_fits, make_plan, relative_spacing
 from segue.plan.size import BATCH_PIXELS, FEWEST_STEPS, MOST_PATCHES, PATCH_PIXELS, WIDTHS
 
 
@@ -70,6 +72,15 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_choice_of_a_plan_has_its_reason(kind, preset):
+    plan = make_plan(KINDS[kind], preset=preset)
+    said_with_another = {"unit": "pixel_size", "rgb": "normalization"}
+    choices = {field.name for field in fields(Plan)} - {"reasons"}
+    assert set(plan.reasons) == {said_with_another.get(name, name) for name in choices}
+
+
 def assert_the_network_takes_the_patch(plan):
     with torch.device("meta"):
         image = torch.empty(1, plan.network.channels, *plan.batches.patch)
@@ -88,7 +99,6 @@ def test_the_plan_for_any_kind_of_data_can_be_trained(kind):
     assert pixels <= 1.5 * PATCH_PIXELS[axes]  # rounded up to what can be pooled
     assert plan.batches.batch * pixels <= max(BATCH_PIXELS[axes], 2 * pixels)
     assert 2 <= plan.batches.batch <= MOST_PATCHES  # batch normalisation needs company
-    assert {"patch", "network", "targets"} <= plan.reasons.keys()
     assert all(plan.reasons.values())
 
 
@@ -323,7 +333,7 @@ def test_without_a_pixel_size_in_a_unit_of_length_nothing_is_resampled():
     for data in (fingerprint((64, 64)), fingerprint((8, 64, 64), pixel_size=(5.0, 1.0, 1.0))):
         plan = make_plan(data)
         assert plan.pixel_size is None
-        assert "pixel_size" not in plan.reasons
+        assert "taken as it is" in plan.reasons["pixel_size"]
     assert make_plan(KINDS["thick slices"]).network.kernels[0] == (1, 3, 3)  # proportions count all the same
 
 
@@ -347,3 +357,25 @@ def test_patches_are_those_of_the_images_at_the_pixel_size_to_work_at():
 def test_a_pixel_size_that_cannot_be_is_refused(changes, message):
     with pytest.raises(UsageError, match=message):
         replace(make_plan(KINDS["gray 512"]), **changes)
+
+
+def annotated(low, high, *, mean=50.0, std=10.0):
+    return AnnotatedSummary(low=low, high=high, mean=mean, std=std)
+
+
+def test_scans_in_hounsfield_units_are_clipped_to_what_is_annotated_and_share_one_scale():
+    plan = make_plan(fingerprint((64, 64, 64), hounsfield=True, annotated=(annotated(-20.5, 180.0),)))
+    assert plan.normalization == Normalization(kind="fixed", mean=(50.0,), std=(10.0,), clip=((-20.5, 180.0),))
+    assert "clipped to -20 to 180" in plan.reasons["normalization"]
+    assert plan_from_toml(plan_to_toml(plan), source="plan.toml") == replace(plan, reasons={})
+
+
+def test_without_a_range_to_clip_to_scans_are_normalised_one_by_one():
+    plan = make_plan(fingerprint((64, 64, 64), hounsfield=True, annotated=(annotated(7.0, 7.0, std=0.0),)))
+    assert plan.normalization == Normalization(kind="standard")
+
+
+def test_other_images_are_normalised_one_by_one_and_colours_together():
+    assert make_plan(KINDS["gray 512"]).normalization == Normalization(kind="standard", rgb_jointly=True)
+    assert "each image and channel" in make_plan(KINDS["gray 512"]).reasons["normalization"]
+    assert "keeps the hues" in make_plan(KINDS["stained nuclei"]).reasons["normalization"]

@@ -10,6 +10,7 @@ from segue.fingerprint import rules
 from segue.fingerprint.alignment import measure_alignment
 from segue.fingerprint.doctor import Examined, judge_pair, judge_set
 from segue.fingerprint.duplicates import similar_images
+from segue.fingerprint.hounsfield import annotated_values
 from segue.fingerprint.measures import measure_image, measure_labels
 from segue.simulate import CellsConfig, simulate_cells, simulate_membranes, simulate_vessels
 
@@ -24,6 +25,7 @@ def examined(image, labels, *, index=0) -> Examined:
         image=measure_image(image),
         labels=measure_labels(labels),
         alignment=measure_alignment(image, labels),
+        annotated=annotated_values(image, labels),
     )
 
 
@@ -181,3 +183,16 @@ def test_pixel_sizes_that_differ_are_a_note():
     space = replace(pairs[0][0].space, pixel_size=(0.5, 0.5), unit="micrometer")
     pairs[0] = (replace(pairs[0][0], space=space), pairs[0][1])
     assert rules_of(pairs) == {rules.PIXEL_SIZE_DIFFERS}
+
+
+def test_channels_that_are_not_those_named_are_an_error():
+    def named(image, *names):
+        found = examined_set([(image, Labels(ids=np.eye(8, dtype=np.int32), kind="classes"))])
+        hits = judge_set(found, classes=("background", "cell"), similar=[], channel_names=names)
+        return {hit.detail for hit in hits if hit.rule == rules.CHANNELS_NAMED}
+
+    gray = Image(pixels=np.ones((1, 8, 8), np.float32))
+    colour = Image(pixels=np.ones((3, 8, 8), np.float32), is_rgb=True)
+    assert named(gray, "R", "G", "B") == {"1, but named are R, G, B"}
+    assert named(gray, "CT") == named(colour, "R", "G", "B") == named(colour, "H&E") == set()
+    assert named(colour, "nuclei", "actin") == {"3, but named are nuclei, actin"}

@@ -231,12 +231,23 @@ def test_a_missing_channel_leaves_the_case_out_and_a_lone_image_is_reported(tmp_
 
 
 def test_the_older_form_of_the_medical_decathlon_is_read(tmp_path):
-    nnunet(tmp_path, {"0": "background", "1": "a", "2": "b"}, modality={"0": "MRI"})
+    nnunet(tmp_path, {"0": "background", "1": "a", "2": "b"}, channel_names={"0": "MRI"})
+    json_file = tmp_path / "dataset.json"
+    json_file.write_text(json_file.read_text().replace("channel_names", "modality"))
     for path in (tmp_path / "imagesTr").iterdir():
         path.rename(path.with_name(path.name.replace("_0000", "")))
     pairs = find_pairs(tmp_path)
     assert [pair.name for pair in pairs] == ["c_2", "c_10"]
     assert resolve_spec(pairs).spec.classes == ("background", "a", "b")
+    assert pairs.description.channels == ("MRI",)
+
+
+def test_channels_have_the_names_of_dataset_json_in_the_order_of_their_numbers(tmp_path):
+    names = {str(number): f"c{number}" for number in reversed(range(11))}
+    root = nnunet(tmp_path, {"background": 0, "a": 1, "b": 2}, channels=11, channel_names=names)
+    assert find_pairs(root).description.channels == tuple(f"c{number}" for number in range(11))
+    (root / "dataset.toml").write_text('channels = ["CT"]')
+    assert find_pairs(root).description.channels == ("CT",)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])

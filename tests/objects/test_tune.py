@@ -79,3 +79,16 @@ def test_examples_without_a_distance_are_tuned_on_the_foreground():
     soft = (0.6 * (truth > 0) + 0.4 * distance).astype(np.float32)
     best = tune_decoding([(soft, None, truth)], evaluations=30)
     assert decoding_score([(soft, None, truth)], best) == 1
+
+
+def ring(hole: bool) -> Example:
+    y, x = np.mgrid[:40, :40]
+    radius = np.hypot(y - 20, x - 20)
+    truth = ((radius < 15) & ((radius > 8) if hole else True)).astype(np.int32)
+    # The network sees background in the middle of both.
+    return np.where((radius < 15) & (radius > 8), 0.9, 0.05).astype(np.float32), None, truth
+
+
+def test_objects_with_holes_keep_them_and_others_are_filled():
+    assert not tune_decoding([ring(hole=True)]).fill_holes
+    assert tune_decoding([ring(hole=False)], start=DecodeConfig(fill_holes=False)).fill_holes

@@ -282,3 +282,13 @@ def test_gradients_are_clipped_as_pytorch_clips_them(largest, monkeypatch):
     monkeypatch.setattr(torch.nn.utils, "get_total_norm", always)
     expected, _ = run(3, network=network, config=config)
     assert same(state.network.state_dict(), expected.network.state_dict())
+
+
+def test_gradient_descent_takes_from_each_weight_its_gradient_times_the_rate():
+    network = fresh()
+    before = copied(dict(network.named_parameters()))
+    config = TrainConfig(optimizer="sgd", learning_rate=0.1, warmup=0.0, weight_decay=0.0, largest_gradient=1e6)
+    run(1, network=network, config=config)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.detach(), before[name] - 0.1 * parameter.grad, msg=name)

@@ -71,7 +71,7 @@ def by_weights(network):
     return {"score": float(torch.sin(1e4 * network.head.weight.detach().sum()))}
 
 
-def run(axes, *, dtype=torch.float32, state_path=None, stop_after=None):
+def run(axes, *, dtype=torch.float32, optimizer="adamw", state_path=None, stop_after=None):
     """Train for `STEPS` steps, or stop once `stop_after` steps of this run are done."""
     done = []
 
@@ -83,7 +83,7 @@ def run(axes, *, dtype=torch.float32, state_path=None, stop_after=None):
         tiny_network(axes),
         tiny_batches(axes, dtype),
         pace=StepPace(STEPS),
-        config=TrainConfig(validations=3),
+        config=TrainConfig(validations=3, optimizer=optimizer),
         loss=LossConfig(dice=1.0),
         validate=by_weights,
         state_path=state_path,
@@ -109,15 +109,15 @@ def everything(state):
     )
 
 
-@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize(("axes", "optimizer"), [(2, "adamw"), (3, "adamw"), (2, "sgd")])
 @pytest.mark.parametrize("stop_after", range(1, STEPS + 1))
-def test_stopped_after_any_step_and_continued_is_the_same_to_the_bit(axes, stop_after, tmp_path):
-    whole, complete = run(axes)
+def test_stopped_after_any_step_and_continued_is_the_same_to_the_bit(axes, optimizer, stop_after, tmp_path):
+    whole, complete = run(axes, optimizer=optimizer)
     assert complete
     path = tmp_path / "state.safetensors"
-    stopped, complete = run(axes, state_path=path, stop_after=stop_after)
+    stopped, complete = run(axes, optimizer=optimizer, state_path=path, stop_after=stop_after)
     assert (stopped.step, complete) == (stop_after, False)
-    resumed, complete = run(axes, state_path=path)
+    resumed, complete = run(axes, optimizer=optimizer, state_path=path)
     assert complete
     assert everything(resumed) == everything(whole)
 

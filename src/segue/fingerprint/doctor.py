@@ -36,6 +36,8 @@ class Examined:
     image: ImageMeasure
     labels: LabelMeasure
     alignment: Alignment | None
+    annotated: NDArray[np.float32]
+    """(C, N) some intensities under all classes but the background."""
 
 
 def judge_image(image: ImageMeasure, *, file: str) -> Iterator[Hit]:
@@ -68,9 +70,16 @@ def judge_pair(pair: Examined) -> Iterator[Hit]:
         yield Hit(rule=rules.NOT_CONSECUTIVE, file=pair.mask_file, detail=detail)
 
 
-def judge_set(pairs: Sequence[Examined], *, classes: tuple[str, ...], similar: Sequence[Group]) -> Iterator[Hit]:
+def judge_set(
+    pairs: Sequence[Examined],
+    *,
+    classes: tuple[str, ...],
+    similar: Sequence[Group],
+    channel_names: Sequence[str] | None = None,
+) -> Iterator[Hit]:
     """What is wrong with the pairs together. `similar` holds groups of places in `pairs`."""
     yield from _judge_kinds(pairs)
+    yield from _judge_names(pairs, names=channel_names or ())
     yield from _judge_classes(pairs, classes=classes)
     yield from _judge_duplicates(pairs, similar=similar)
     yield from _judge_inversion(pairs)
@@ -97,6 +106,15 @@ def _judge_kinds(pairs: Sequence[Examined]) -> Iterator[Hit]:
         for pair in fewer:
             yield Hit(rule=rules.COLOUR_MIXED, file=pair.image_file, detail=kind)
     yield from _judge_scales(pairs)
+
+
+def _judge_names(pairs: Sequence[Examined], *, names: Sequence[str]) -> Iterator[Hit]:
+    """A colour image may have one name or three."""
+    for pair in pairs if names else ():
+        image = pair.image
+        if len(names) != len(image.channels) and not (image.is_rgb and len(names) == 1):
+            detail = f"{len(image.channels)}, but named are {', '.join(names)}"
+            yield Hit(rule=rules.CHANNELS_NAMED, file=pair.image_file, detail=detail)
 
 
 def _judge_scales(pairs: Sequence[Examined]) -> Iterator[Hit]:

@@ -11,6 +11,7 @@ from segue.fingerprint import rules
 from segue.fingerprint.alignment import measure_alignment
 from segue.fingerprint.doctor import Examined, judge_image, judge_pair, judge_set
 from segue.fingerprint.duplicates import Group, similar_images
+from segue.fingerprint.hounsfield import annotated_values
 from segue.fingerprint.measures import measure_image, measure_labels
 from segue.fingerprint.rules import Hit, by_severity, to_findings
 from segue.fingerprint.summary import Fingerprint, summarise_set
@@ -76,13 +77,16 @@ def examine(
     if not measured:
         return _give_up(findings, hits, files=len(pairs), spec=spec)
     similar = similar_images([one.image for one in measured])
-    hits += judge_set(measured, classes=spec.classes, similar=similar)
+    names = pairs.description.channels
+    hits += judge_set(measured, classes=spec.classes, similar=similar, channel_names=names)
     fingerprint = summarise_set(
         [one.image for one in measured],
         [one.labels for one in measured],
         kind=spec.kind,
         classes=spec.classes,
         near_duplicates=[tuple(measured[place].index for place in group) for group in similar],
+        annotated=[one.annotated for one in measured],
+        channel_names=names,
     )
     return Examination(
         fingerprint=fingerprint,
@@ -158,6 +162,7 @@ def _examine_pair(item: tuple[int, Pair], spec: LabelSpec) -> Examined | list[Hi
         image=measure_image(image),
         labels=measure_labels(labels),
         alignment=measure_alignment(image, labels),
+        annotated=annotated_values(image, labels),
     )
 
 

@@ -101,6 +101,11 @@ MIXED_CHANNELS = Rule(
     what="the number of channels is another one than in most images",
     remedy="export all images with the same channels in the same order",
 )
+CHANNELS_NAMED = Rule(
+    severity="error",
+    what="the number of channels is another one than dataset.json or dataset.toml names",
+    remedy="add the missing channels, or name those that are there",
+)
 NOTHING_ANNOTATED = Rule(
     severity="error",
     what="no mask of the data set shows anything but one class",

@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segue.arrays import LabelKind
 from segue.fingerprint.duplicates import Group
+from segue.fingerprint.hounsfield import AnnotatedSummary, are_hounsfield, summarise_annotated
 from segue.fingerprint.measures import ImageMeasure, LabelMeasure, ObjectMeasure
 from segue.fingerprint.orientation import oriented_axes
 from segue.fingerprint.pixel_sizes import pixel_sizes, working_shape
@@ -103,6 +105,11 @@ class Fingerprint:
     """Along which axes all images lie the same way round, as scans of a body do; empty for objects, and for images
     without a pixel size in millimetres: slides lie as they were put, though pictures of one slide may look alike."""
 
+    hounsfield: bool = False
+    """The images are CT: a value means the same tissue in each of them."""
+    annotated: tuple[AnnotatedSummary, ...] = ()
+    """Intensities under all classes but the background, one for each channel of `hounsfield` images; else empty."""
+
     @property
     def oriented_axes(self) -> str:
         """Names of the `oriented` axes, such as "z and y"; empty if there is none."""
@@ -119,6 +126,7 @@ class Fingerprint:
         """The inverse of `to_dict`, also after a way through JSON."""
         values = {name: _frozen(value) for name, value in plain.items()}
         values["intensities"] = tuple(ChannelSummary(**channel) for channel in plain["intensities"])
+        values["annotated"] = tuple(AnnotatedSummary(**channel) for channel in plain.get("annotated", ()))
         if plain["objects"] is not None:
             values["objects"] = ObjectSummary(**{k: _frozen(v) for k, v in plain["objects"].items()})
         return cls(**values)
@@ -141,8 +149,13 @@ def summarise_set(
     kind: LabelKind,
     classes: tuple[str, ...],
     near_duplicates: Sequence[Group] = (),
+    annotated: Sequence[NDArray[np.float32]] = (),
+    channel_names: Sequence[str] | None = None,
 ) -> Fingerprint:
-    """Put the measures of all images and their labels together; there must be at least one."""
+    """Put the measures of all images and their labels together; there must be at least one.
+
+    `annotated` holds, for each image, intensities (C, N) under all classes but the background.
+    """
     axes = _most(len(image.shape) for image in images)
     shapes = np.array([image.shape for image in images if len(image.shape) == axes])
     sizes = pixel_sizes(images, axes=axes)
@@ -153,6 +166,8 @@ def summarise_set(
     centres = [label.centres for label in labels if label.centres is not None and label.centres.shape[1] == axes]
     ignored = sum(label.ignored for label in labels)
     channels = 3 if colourful else _most(1 if image.is_rgb else len(image.channels) for image in images)
+    unit = sizes.unit if sizes else "pixel"
+    hounsfield = are_hounsfield(images, unit=unit, names=channel_names)
     return Fingerprint(
         images=len(images),
         spatial_axes=axes,
@@ -164,7 +179,7 @@ def summarise_set(
         shapes=len({image.shape for image in images}),
         bits=_bits(images),
         pixel_size=sizes.middle if sizes else None,
-        unit=sizes.unit if sizes else "pixel",
+        unit=unit,
         pixel_size_differs=sizes.differ if sizes else False,
         pixel_size_range=(sizes.low, sizes.high) if sizes else None,
         without_pixel_size=sizes.silent if sizes else 0,
@@ -176,7 +191,9 @@ def summarise_set(
         ignored=ignored / max(counts.sum() + ignored, 1),
         objects=_objects([label.objects for label in labels if label.objects is not None], axes=axes),
         near_duplicates=tuple(near_duplicates),
-        oriented=oriented_axes(centres) if centres and sizes and sizes.unit == "millimeter" else (),
+        oriented=oriented_axes(centres) if centres and unit == "millimeter" else (),
+        hounsfield=hounsfield,
+        annotated=summarise_annotated([one for one in annotated if len(one) == channels]) if hounsfield else (),
     )
 
 

@@ -37,6 +37,8 @@ class Description(BaseModel):
     """Raw value (a number, or "#rrggbb") -> class id."""
     ignore: RawValue | tuple[RawValue, ...] | None = None
     """Raw value or values of pixels that nobody has annotated."""
+    channels: tuple[StrictStr, ...] | None = Field(default=None, min_length=1)
+    """Names of the channels, in order; "CT" says that a channel holds Hounsfield units."""
     pixel_size: PixelSize | None = None
     """Micrometres along (z) y x; overrides what the files say."""
     pixel_sizes: dict[str, PixelSize] | None = None

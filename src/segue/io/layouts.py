@@ -110,10 +110,12 @@ def _nnunet(root: Path) -> Layout | None:
             continue
         pairs.append(Pair(name=case, images=tuple(images.pop(name) for name in names), mask=mask, group=case))
     findings += [_alone(path) for path in images.values()]
-    return Layout(name="nnU-Net", pairs=pairs, findings=findings, description=_nnunet_labels(content, source))
+    return Layout(
+        name="nnU-Net", pairs=pairs, findings=findings, description=_nnunet_description(content, channels, source)
+    )
 
 
-def _nnunet_labels(content: dict[str, Any], source: Path) -> Description:
+def _nnunet_description(content: dict[str, Any], channels: dict[str, Any], source: Path) -> Description:
     labels = content.get("labels")
     if not isinstance(labels, dict) or not labels:
         raise DatasetError(f'{source}: "labels" is missing; it looks like {{"background": 0, "tumour": 1}}')
@@ -138,6 +140,7 @@ def _nnunet_labels(content: dict[str, Any], source: Path) -> Description:
             "classes": tuple(name for name, _ in ordered),
             "values": {str(number): number for _, number in ordered},
             "ignore": ignore,
+            "channels": tuple(str(channels[number]) for number in sorted(channels, key=lambda one: one.zfill(9))),
         },
         source=source,
     )

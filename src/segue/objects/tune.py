@@ -22,6 +22,7 @@ GRID: dict[str, list[Any]] = {
     "smallest_dip": [0.05, 0.1, 0.15, 0.2, 0.3, 0.4],
     "foreground_threshold": [0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7],
     "smoothing": [0.0, 0.5, 1.0, 2.0],
+    "fill_holes": [True, False],
 }
 """Values to try, the settings that matter most first."""
 EVALUATIONS = 40

@@ -113,7 +113,7 @@ def _fit(
         kernels = quicker_layers(plan.network, plan.batches, world=world, kernels=kernels)
     learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
     if any(part is not None for _, part in judge):
-        plan = replace(plan, reasons=plan.reasons | {"validation": STRIPS})
+        plan = replace(plan, reasons=plan.reasons | {"validation_fraction": STRIPS})
     observer.on_plan(plan, len(learn), len(judge) if validation is None else len(validation))
     # Only the first process judges: the others need not hold the images for it.
     examples, judged = prepare(pairs, learn, judge if world.is_first else [], plan, spec, observer.on_prepared)

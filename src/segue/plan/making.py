@@ -1,6 +1,7 @@
 """From what a data set is, what the machine can do and how long it may take to a plan."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from math import prod
 from typing import Literal
 
@@ -30,6 +31,13 @@ from segue.train.settings import BatchConfig, TrainConfig
 Preset = Literal["auto", "paper"]
 PRESETS: tuple[Preset, ...] = ("auto", "paper")
 
+WHY_THE_REST = {
+    "context": f"images are continued by mirroring {Plan.context} px of them, so that their rims look as their middle",
+    "precision": "bf16 where the processor has matrix units for it, else fp32",
+    "validation_fraction": f"about {Plan.validation_fraction:.0%} of the images judge, whole groups of them",
+}
+"""Of what is the same for all data."""
+
 
 def make_plan(
     fingerprint: Fingerprint,
@@ -49,6 +57,7 @@ def make_plan(
         return _paper_plan(fingerprint, seed=seed)
     patch, factors, kernels = patch_and_levels(fingerprint)
     targets, loss, reasons = _what_to_learn(fingerprint)
+    normalization, why_normalization = _normalization(fingerprint)
     batches = BatchConfig(
         patch=patch,
         batch=min(max(2, BATCH_PIXELS[len(patch)] // prod(patch)), MOST_PATCHES),
@@ -68,26 +77,37 @@ def make_plan(
         dropout=0.2,
     )
     network, why_width = as_wide_as_time_allows(network, batches, budget, step_seconds)
-    reasons |= {
-        "patch": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
-        f"{batches.batch} patches of {_times(patch)} px a step",
-        "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
-    }
+    train = TrainConfig(seed=seed)
+    # Averaged distance maps are flatter: objects were found no better with mirror images, at seven times the time.
+    mirror = fingerprint.kind != "objects" and not any(fingerprint.oriented)
     pixel_size, unit, why_size = _pixel_size(fingerprint)
     return Plan(
         network=network,
         pixel_size=pixel_size,
         unit=unit,
         rgb=fingerprint.colour != "gray",
-        normalization=Normalization(kind="standard"),
+        normalization=normalization,
         targets=targets,
         batches=batches,
         augment=_augmentation(fingerprint, patch),
         loss=loss,
-        train=TrainConfig(seed=seed),
-        # Averaged distance maps are flatter: objects were found no better with mirror images, at seven times the time.
-        mirror=fingerprint.kind != "objects" and not any(fingerprint.oriented),
-        reasons=why_size | reasons | _why_orientation(fingerprint),
+        train=train,
+        mirror=mirror,
+        reasons=_in_order(
+            why_size
+            | why_normalization
+            | reasons
+            | _why_augmentation(fingerprint)
+            | WHY_THE_REST
+            | {
+                "batches": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
+                f"{batches.batch} patches of {_times(patch)} px a step",
+                "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
+                "train": f"AdamW, its rate up to {train.learning_rate:g} and down to 0 when the time is over, however "
+                f"quick the machine is; the weights are an average over the last {train.average_share:.0%} of the steps",
+                "mirror": _why_mirror(fingerprint, mirror=mirror),
+            }
+        ),
     )
 
 
@@ -100,6 +120,7 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
     network = paper_config(channels=fingerprint.channels, classes=len(fingerprint.classes), spatial_axes=axes)
     geometry = axis_geometries(network)[0]
     patch = (geometry.legal_size(572 if axes == 2 else 116),) * axes
+    normalization, why_normalization = _normalization(fingerprint)
     weights = class_weights([max(f, 1e-6) for f in fingerprint.class_frequencies])
     pixel_size, unit, why_size = _pixel_size(fingerprint)
     return Plan(
@@ -107,41 +128,66 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
         pixel_size=pixel_size,
         unit=unit,
         rgb=fingerprint.colour != "gray",
-        normalization=Normalization(kind="standard"),
+        normalization=normalization,
         targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
         batches=BatchConfig(patch=patch, batch=1, foreground=0.0),
         augment=_augmentation(fingerprint, patch),
         loss=LossConfig(cross_entropy=1.0, dice=0.0),
         train=TrainConfig(seed=seed, learning_rate=2e-4),
         mirror=False,
-        reasons=why_size
-        | {"network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter"}
-        | _why_orientation(fingerprint),
+        reasons=_in_order(
+            why_size
+            | why_normalization
+            | _why_augmentation(fingerprint)
+            | WHY_THE_REST
+            | {
+                "network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter",
+                "batches": f"one patch of {_times(patch)} px a step, as in the paper",
+                "targets": "the classes, with the border weights and the class weights of the paper",
+                "loss": "the weighted cross-entropy of the paper",
+                "train": "AdamW: the paper's gradient descent with momentum needs days on a processor",
+                "mirror": "one look at each tile, as in the paper",
+            }
+        ),
     )
 
 
 def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, dict[str, str]]:
     if fingerprint.kind == "objects":
-        reason = (
-            "objects: foreground with border weights, and the distance to each object's border to part touching ones"
-        )
         return (
             TargetConfig(separate=False, w0=5.0, distance=True),
             LossConfig(dice=0.5, auxiliary=3.0),
-            {"targets": reason},
+            {
+                "targets": "objects: foreground with border weights, and the distance to each object's border to part "
+                "touching ones",
+                "loss": "cross-entropy and Dice for the foreground; the distance counts three times, touching objects "
+                "depend on it",
+            },
         )
     if len(fingerprint.classes) == 2 and _foreground(fingerprint) > 0.5:
-        reason = "dense cells: the background between them carries the border weights of the paper"
-        return TargetConfig(w0=10.0), LossConfig(), {"targets": reason}
-    reason = "classes: cross-entropy and Dice together, which serves rare classes too"
-    return TargetConfig(w0=0.0), LossConfig(dice=1.0), {"targets": reason}
+        return (
+            TargetConfig(w0=10.0),
+            LossConfig(),
+            {
+                "targets": "dense cells: the background between them carries the border weights of the paper",
+                "loss": "the weighted cross-entropy of the paper",
+            },
+        )
+    return (
+        TargetConfig(w0=0.0),
+        LossConfig(dice=1.0),
+        {
+            "targets": "the classes; all pixels weigh the same",
+            "loss": "cross-entropy and Dice together, which serves rare classes too",
+        },
+    )
 
 
 def _pixel_size(fingerprint: Fingerprint) -> tuple[tuple[float, ...] | None, str, dict[str, str]]:
     """The pixel size to work at, its unit, and why: the median, as docs/decisions/0011-working-pixel-size.md says."""
     size, unit = fingerprint.pixel_size, fingerprint.unit
     if size is None or unit not in MICROMETRES:
-        return None, "micrometer", {}
+        return None, "micrometer", {"pixel_size": "no image says its own: every image is taken as it is"}
     middle = shown(Space(pixel_size=size, unit=unit))
     low, high = fingerprint.pixel_size_range or (size, size)
     ratios = [edge / usual for ends in (low, high) for edge, usual in zip(ends, size, strict=True)]
@@ -159,6 +205,29 @@ def _pixel_size(fingerprint: Fingerprint) -> tuple[tuple[float, ...] | None, str
     return size, unit, {"pixel_size": reason}
 
 
+def _normalization(fingerprint: Fingerprint) -> tuple[Normalization, dict[str, str]]:
+    """What is done to the intensities, by what the channels are (docs/decisions/0020-normalisation-by-kind.md)."""
+    if fingerprint.hounsfield:
+        channels = fingerprint.annotated or fingerprint.intensities
+        if all(channel.low < channel.high and channel.std > 0 for channel in channels):
+            ranges = tuple((channel.low, channel.high) for channel in channels)
+            shown_ranges = ", ".join(f"{low:.0f} to {high:.0f}" for low, high in ranges)
+            return Normalization(
+                kind="fixed",
+                mean=tuple(channel.mean for channel in channels),
+                std=tuple(channel.std for channel in channels),
+                clip=ranges,
+            ), {
+                "normalization": f"CT: Hounsfield units mean the same in each scan; clipped to {shown_ranges}, where "
+                "99 % of what is annotated lies, then one scale for all images"
+            }
+    if fingerprint.colour != "gray":
+        reason = "colour: mean 0 and deviation 1 of each image, its three channels together, which keeps the hues"
+    else:
+        reason = "mean 0 and deviation 1 of each image and channel: brightness differs from recording to recording"
+    return Normalization(kind="standard"), {"normalization": reason}
+
+
 def _foreground(fingerprint: Fingerprint) -> float:
     return 1 - fingerprint.class_frequencies[0]
 
@@ -172,14 +241,30 @@ def _augmentation(fingerprint: Fingerprint, patch: tuple[int, ...]) -> AugmentCo
     )
 
 
-def _why_orientation(fingerprint: Fingerprint) -> dict[str, str]:
+def _why_augmentation(fingerprint: Fingerprint) -> dict[str, str]:
+    usual = "turned, mirrored, scaled, deformed and of other brightness; stronger changes were no better"
     if not (axes := fingerprint.oriented_axes):
-        return {}
+        return {"augment": usual}
     hardly = f", turned by {LEANING:.0f} degrees at most" if any(fingerprint.oriented[-2:]) else ""
     return {
         "augment": f"classes lie on the same side along {axes} in nearly all images, as in scans of a body: "
-        f"not mirrored there{hardly}; predictions are not averaged over mirror images"
+        f"not mirrored there{hardly}"
     }
+
+
+def _why_mirror(fingerprint: Fingerprint, *, mirror: bool) -> str:
+    if mirror:
+        return (
+            "predictions are the mean over all mirror images; 'segue predict --no-mirror' is up to eight times as quick"
+        )
+    return "one look at each image: " + (
+        "objects are found no better with mirror images" if fingerprint.kind == "objects" else "it has a right way up"
+    )
+
+
+def _in_order(reasons: dict[str, str]) -> dict[str, str]:
+    """As the choices stand in a plan."""
+    return {choice.name: reasons[choice.name] for choice in fields(Plan) if choice.name in reasons}
 
 
 def _times(lengths: Sequence[int]) -> str:

@@ -92,11 +92,15 @@ def train(
 
 def _fresh_state(network: UNet, config: TrainConfig, device: torch.device) -> TrainState:
     network.to(device=device, memory_format=memory_format(network.config.spatial_axes))  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
     average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    return TrainState(network=network, average=average, optimizer=optimizer)
+    return TrainState(network=network, average=average, optimizer=_optimizer(network, config))
+
+
+def _optimizer(network: UNet, config: TrainConfig) -> torch.optim.Optimizer:
+    common: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), momentum=config.momentum, **common)
+    return torch.optim.AdamW(network.parameters(), **common)
 
 
 def _step(

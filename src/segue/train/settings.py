@@ -1,6 +1,7 @@
 """The settings of a training: plain data, without torch, so that a plan can be made and shown without it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from segue.errors import UsageError
 
@@ -30,10 +31,15 @@ class TrainConfig:
 
     seed: int = 0
     """All randomness of the training comes from this number."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """"adamw"; or "sgd": gradient descent with momentum, as Ronneberger et al. (2015) have it, for which the learning
+    rate has to be found anew."""
     learning_rate: float = 2e-3
-    """Of AdamW, at its highest."""
+    """At its highest: it rises linearly in the `warmup` and falls as half a cosine to 0 at the end."""
     weight_decay: float = 0.02
-    """Of AdamW."""
+    """Share of the weights, times the learning rate, that each step takes away."""
+    momentum: float = 0.99
+    """Share of the last step in the next ("sgd" only)."""
     warmup: float = 0.05
     """Share of the training in which the learning rate rises."""
     largest_gradient: float = 2.0
@@ -50,6 +56,8 @@ class TrainConfig:
             raise UsageError(f"a seed is a whole number from 0 to 4294967295, not {self.seed}")
         if self.learning_rate <= 0 or self.weight_decay < 0 or self.largest_gradient <= 0:
             raise UsageError("learning_rate and largest_gradient are above 0, weight_decay 0 or more")
+        if not 0 <= self.momentum < 1:
+            raise UsageError(f"momentum is a share from 0 to below 1, not {self.momentum}")
         if not 0 <= self.warmup < 1 or not 0 < self.average_share <= 1:
             raise UsageError("warmup is a share from 0 to below 1, average_share from above 0 to 1")
         if self.validations < 1 or self.save_every <= 0:
