@@ -104,7 +104,7 @@ def make_plan(
                 f"{batches.batch} patches of {_times(patch)} px a step",
                 "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
                 "train": f"AdamW, its rate up to {train.learning_rate:g} and down to 0 when the time is over, however "
-                f"quick the machine is; the weights are an average over the last {train.average_share:.0%} of the steps",
+                f"quick the machine is; weights are the mean of the last {train.average_share:.0%} of the steps",
                 "mirror": _why_mirror(fingerprint, mirror=mirror),
             }
         ),
