@@ -1,4 +1,4 @@
-"""The picture of scores against minutes of training: one panel a data set, one line a tool."""
+"""The picture of scores against minutes of training: one panel a data set, one line a tool and number of cores."""
 
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,11 @@ TITLES = {
 }
 
 
+def _line(row: dict[str, Any]) -> tuple[str, str, int]:
+    """What the trials of one line have in common."""
+    return row["tool"], row["options"], row["machine"]["cores"]
+
+
 def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
     """Score against minutes for every data set and tool that was tried, with 95 % intervals over images."""
     from matplotlib.figure import Figure
@@ -31,16 +36,15 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
     for place, data in enumerate(shown, 1):
         axes = figure.add_subplot(lines, columns, place)
         own = [row for row in rows if row["data"] == data]
-        for line in sorted({(row["tool"], row["options"]) for row in own}):
-            tool, options = line
-            points = sorted((row for row in own if (row["tool"], row["options"]) == line), key=lambda r: r["minutes"])
+        for line in sorted({_line(row) for row in own}):
+            tool, options, cores = line
+            points = sorted((row for row in own if _line(row) == line), key=lambda row: row["minutes"])
             scores = [row["metrics"][DATA_SETS[data].score] for row in points]
             middle = [score["mean"] for score in scores]
             low = [m - (m if score["low"] is None else score["low"]) for m, score in zip(middle, scores, strict=True)]
             high = [
                 (m if score["high"] is None else score["high"]) - m for m, score in zip(middle, scores, strict=True)
             ]
-            cores = " and ".join(str(number) for number in sorted({row["machine"]["cores"] for row in points}))
             axes.errorbar(
                 [row["minutes"] for row in points],
                 middle,
@@ -49,7 +53,8 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
                 marker=MARKS[tool],
                 capsize=3,
                 linestyle="--" if options else "-",
-                label=f"{NAMES[tool]} {options}".strip() + f" ({cores} core{'s' if cores != '1' else ''})",
+                markerfacecolor=COLOURS[tool] if cores > 1 else "white",
+                label=f"{NAMES[tool]} {options}".strip() + f" ({cores} core{'s' if cores > 1 else ''})",
             )
         minutes = sorted({row["minutes"] for row in own})
         axes.set_xscale("log")

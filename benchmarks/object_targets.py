@@ -105,7 +105,12 @@ def trained(candidate: Candidate, plan: Plan, examples: Sequence[Example], *, st
     config = replace(plan.network, outputs=candidate.classes + candidate.maps)
     network = UNet(config)
     initialize(network, generator=torch.Generator().manual_seed(plan.train.seed))
-    give_training_layers(network, World(), batch=plan.batches.batch, kernels=compiled_kernels(torch.device("cpu")))
+    give_training_layers(
+        network,
+        World(),
+        batch=plan.batches.batch,
+        kernels=compiled_kernels(torch.device("cpu"), autocast_dtype("auto")),
+    )
     batches = PatchBatches(
         examples,
         plan.batches,

@@ -163,6 +163,8 @@ def test_colour_and_gray_together_are_colour():
 def test_rare_classes_are_looked_for_and_common_ones_are_not():
     assert make_plan(KINDS["gray 512"]).batches.foreground > 0
     assert make_plan(KINDS["dense cells"]).batches.foreground == 0
+    organ_and_tumour = fingerprint((512, 512), classes=tuple("bot"), class_frequencies=(0.7, 0.297, 0.003))
+    assert make_plan(organ_and_tumour).batches.foreground > 0
     dense_objects = replace(KINDS["nuclei"], class_frequencies=(0.3, 0.7))  # they are looked for where they touch
     assert make_plan(dense_objects).batches.foreground > 0
 

@@ -83,7 +83,7 @@ def step(spec: dict) -> None:
     keep_freed_memory()
     batches = augmented(spec) if spec.get("augmented") else SameBatch(spec)
     network = UNet(config_of(spec))
-    if kernels := compiled_kernels(torch.device("cpu")):
+    if kernels := compiled_kernels(torch.device("cpu"), autocast_dtype("auto")):
         fuse(network, kernels)
     rounds = Rounds()
     if rounds.begin():

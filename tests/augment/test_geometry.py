@@ -106,6 +106,13 @@ def test_shifts_are_whole_pixels_up_to_the_limit():
     assert shifts == {-3, -2, -1, 0, 1, 2, 3}
 
 
+def test_a_shift_is_as_long_in_space_along_every_axis():
+    config = GeometryConfig(**(STILL | {"shift": 10}))
+    rng = np.random.default_rng(0)
+    shifts = [draw_geometry(rng, config, spatial_axes=3, spacing=(5.0, 1.0, 2.0)).shift for _ in range(300)]
+    assert np.abs(shifts).max(axis=0).tolist() == [2, 10, 5]
+
+
 def test_equal_seeds_draw_equal_maps():
     one, two = (draw_geometry(np.random.default_rng(5), GeometryConfig(), spatial_axes=3) for _ in range(2))
     assert isinstance(one, Geometry)

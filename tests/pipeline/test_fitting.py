@@ -248,6 +248,15 @@ def test_a_training_with_other_settings_or_data_is_not_resumed(tmp_path, write_c
         fit(folder, config=FitConfig(steps=steps, plan=plan, out=out, resume=True))
 
 
+def test_a_repeatable_training_goes_on_only_in_the_precision_it_began_with(cells, tiny_plan, tmp_path, monkeypatch):
+    config = FitConfig(steps=3, plan=tiny_plan(cells), out=tmp_path / "m.segue")
+    with pytest.raises(TrainingInterruptedError):
+        fit(cells, config=config, observer=FitObserver(loop=Observer(should_stop=lambda: True)))
+    monkeypatch.setattr("segue.pipeline.fitting.autocast_dtype", lambda *_: torch.bfloat16)
+    with pytest.raises(UsageError, match="started with precision = float32, now it is bfloat16"):
+        fit(cells, config=replace(config, resume=True))
+
+
 @pytest.mark.parametrize(
     ("first", "then", "word"),
     [

@@ -181,6 +181,31 @@ def test_images_that_do_not_fit_into_the_time_are_left_out_and_counted(monkeypat
     assert (summary["images"], summary["left_out"]) == (1, 4)
 
 
+def test_of_an_image_too_large_for_the_time_its_middle_is_judged(monkeypatch):
+    clock = PredictionClock(monkeypatch, seconds=0)
+
+    def by_size(network, pixels, *, config, **more):
+        clock.now += pixels[0].size / 100
+        return predict(network, pixels, config=config, **more)
+
+    monkeypatch.setattr(validating, "predict", by_size)
+    large = judged("a", np.tile(TWO > 0, (20, 20)), kind="classes")
+    validator = replace(validator_of(large), clock=clock, budget=1.0)
+    validator.quick(copier(2))
+    end = clock.now + 60
+    summary, _ = validator.final(copier(2), seconds_left=lambda: end - clock.now)
+    assert clock.now <= end
+    assert (summary["images"], summary["left_out"]) == (1, 0)
+
+
+def test_the_part_that_is_looked_at_lies_where_somebody_annotated():
+    ids = np.full((100, 200), IGNORE, np.int32)
+    ids[80:90, 20:40] = 1
+    part = validating.central_part(judged("a", ids, kind="classes"), pixels=50 * 100)
+    assert part.labels.shape == (50, 100)
+    assert (part.labels.ids == 1).sum() == 200
+
+
 def test_mirror_images_are_given_up_where_they_would_cost_images(monkeypatch):
     clock = PredictionClock(monkeypatch, seconds=1)
     images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(5)]

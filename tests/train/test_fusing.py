@@ -140,7 +140,7 @@ os.environ["CXX"] = "no-such-compiler"
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = {folder!r}
 import torch
 from segue.train.fusing import compiled_kernels
-print(compiled_kernels(torch.device("cpu")))
+print(compiled_kernels(torch.device("cpu"), torch.bfloat16))
 """
 
 
@@ -155,7 +155,7 @@ def test_without_a_compiler_there_are_no_compiled_kernels_and_no_failure(tmp_pat
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # what torch says of itself while it compiles
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_kernels_compute_what_the_plain_ones_do(dtype):
-    kernels = compiled_kernels(torch.device("cpu"))
+    kernels = compiled_kernels(torch.device("cpu"), dtype)
     if kernels is None:
         pytest.skip("no C++ compiler here")
     for shape in ((2, 24, 32, 16), (1, 7, 5, 9), (3, 40, 4, 6, 8)):
@@ -169,3 +169,17 @@ def test_compiled_kernels_compute_what_the_plain_ones_do(dtype):
         found = answers(NormalizationAndReLU(quick, kernels), quick, x, slope)
         for key, value in expected.items():
             torch.testing.assert_close(found[key], value, rtol=1e-2, atol=1e-2, msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+def test_one_process_may_train_networks_of_many_kinds():
+    kernels = compiled_kernels(torch.device("cpu"), torch.float32)
+    if kernels is None:
+        pytest.skip("no C++ compiler here")
+    shapes = [(2, 4, 8, 8), (1, 1, 1, 7), (1, 3, 5, 5), (2, 16, 8, 8), (2, 4, 4, 4, 4), (1, 1, 2, 3, 1), (3, 64, 2, 2)]
+    for dtype in (torch.float32, torch.bfloat16):
+        for shape in shapes:
+            norm = layers(shape[1], len(shape) - 2)
+            x = torch.randn(shape).to(dtype)
+            answers(NormalizationAndReLU(norm, kernels), norm, x, torch.ones_like(x))

@@ -130,6 +130,15 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_leaves_the_last_state(
     assert all(torch.isfinite(tensor).all() for tensor in state.network.state_dict().values())
 
 
+def test_a_gradient_that_is_not_finite_reaches_no_weight(monkeypatch):
+    network = fresh()
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda gradients, **more: torch.tensor(float("inf")))
+    before = copied(dict(network.named_parameters()))
+    with pytest.raises(TrainingError, match="the gradient became inf at step 0"):
+        run(1, network=network, config=TrainConfig(warmup=0.0))
+    assert same(before, dict(network.named_parameters()))
+
+
 def test_the_best_weights_are_those_of_the_best_validation():
     scores = iter([0.3, 0.9, 0.5, float("nan"), 0.9 - 1e-9, 0.2])
     seen = []

@@ -43,7 +43,7 @@ class GeometryConfig:
     shear: float = 5.0
     """Greatest angle of a shear between two axes, in degrees."""
     shift: int = 8
-    """Greatest shift along each axis, in whole pixels, uniform."""
+    """Greatest shift, in whole pixels of the finest axis, uniform; along coarser axes it is as long in space."""
 
     def __post_init__(self) -> None:
         check_chances(self, "rotation_chance", "scale_chance", "shear_chance")
@@ -93,8 +93,8 @@ def draw_geometry(
     # pixels -> space -> pixels; written so that an untouched map stays exactly the identity
     matrix = map_of_space * (steps[np.newaxis, :] / steps[:, np.newaxis])
     matrix = matrix @ _symmetry(rng, config, square=bool(steps[-1] == steps[-2]), spatial_axes=spatial_axes)
-    reach = round(strength * config.shift)
-    return _geometry(matrix, rng.integers(-reach, reach, size=spatial_axes, endpoint=True).tolist())
+    reach = np.round(strength * config.shift * steps.min() / steps).astype(np.int64)
+    return _geometry(matrix, rng.integers(-reach, reach, endpoint=True).tolist())
 
 
 def _geometry(matrix: Matrix, shift: list[int]) -> Geometry:

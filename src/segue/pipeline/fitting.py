@@ -29,7 +29,7 @@ from segue.pipeline.sharing import model_of_first, same_for_all, stopping_togeth
 from segue.pipeline.validating import Validator
 from segue.pipeline.wishes import FitConfig, FitObserver, TrainingInterruptedError
 from segue.plan import Plan, check_fits, make_plan
-from segue.predict.infer import PredictConfig, autocast_dtype
+from segue.predict.infer import Precision, PredictConfig, autocast_dtype
 from segue.train.ahead import Ahead
 from segue.train.batches import PatchBatches
 from segue.train.fusing import Kernels, compiled_kernels
@@ -107,7 +107,8 @@ def _fit(
 ) -> Model:
     keep_freed_memory()
     examination, fingerprint, spec = examined(pairs, observer.on_examined)
-    kernels = _kernels(config, world)
+    dtype = _dtype(config.plan.precision if config.plan else "auto", world)
+    kernels = _kernels(config, dtype, world)
     plan = _plan(fingerprint, config, folder, world, kernels)
     if kernels and world.device.type != "cpu":
         kernels = quicker_layers(plan.network, plan.batches, world=world, kernels=kernels)
@@ -134,11 +135,13 @@ def _fit(
         augment=plan.augment,
         seed=plan.train.seed,
         margin=tuple(geometry.margin for geometry in axis_geometries(plan.network)),
-        dtype=_dtype(plan, world),
+        dtype=dtype,
         samples=world.share_of(plan.batches.batch),
     )
     judges = [repr(part) for part in judge] if validation is None else [pair.name for pair in validation]
     identity = _identity(plan, config, examination, world, judges)
+    if config.steps is not None:  # both are measured; the same bits come of the same ones only
+        identity |= {"precision": str(dtype).removeprefix("torch."), "compiled": kernels is not None}
     same_for_all(identity, world)
     if folder:
         _begin(folder, plan, resume=config.resume)
@@ -172,14 +175,16 @@ def _fit(
     return model_of_first(keep, world)
 
 
-def _kernels(config: FitConfig, world: World) -> Kernels | None:
+def _kernels(config: FitConfig, dtype: torch.dtype, world: World) -> Kernels | None:
     """Compiled ones, where they pay and are possible: in all processes or in none, so that all compute alike."""
     normalized = config.preset != "paper" if config.plan is None else config.plan.network.normalization == "batch"
     if config.budget is not None:
         pays = normalized and config.budget >= SECONDS_WORTH_COMPILING
     else:
-        pays = normalized and config.steps is not None and config.steps >= STEPS_WORTH_COMPILING
-    kernels = compiled_kernels(world.device) if pays else None
+        # On a card it is measured what they are good for: what is repeatable cannot depend on that.
+        steps = config.steps if config.steps is not None and world.device.type == "cpu" else 0
+        pays = normalized and steps >= STEPS_WORTH_COMPILING
+    kernels = compiled_kernels(world.device, dtype) if pays else None
     return None if world.any(kernels is None) else kernels
 
 
@@ -227,9 +232,9 @@ def _prediction(plan: Plan) -> PredictConfig:
     return PredictConfig(context=plan.context, mirror=plan.mirror, precision=plan.precision)
 
 
-def _dtype(plan: Plan, world: World) -> torch.dtype:
+def _dtype(precision: Precision, world: World) -> torch.dtype:
     """The type of the convolutions: what the first process measured to be better, in all."""
-    bf16 = world.from_first(lambda: autocast_dtype(plan.precision, world.device) == torch.bfloat16)
+    bf16 = world.from_first(lambda: autocast_dtype(precision, world.device) == torch.bfloat16)
     return torch.bfloat16 if bf16 else torch.float32
 
 

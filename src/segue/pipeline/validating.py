@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.arrays import IGNORE
 from segue.evaluate.classes import score_classes
 from segue.evaluate.objects import score_objects
 from segue.evaluate.summary import ImageScores, summarise
@@ -167,6 +168,8 @@ class Validator:
         classes, config = len(self.classes), self.config
         prepared = prepare(network, config)
         order = [one for start in range(4) for one in self.images[start::4]]  # some of all, should time run out
+        if math.isfinite(allowed) and not math.isnan(self._predicting):  # one image alone may be too large
+            order[0] = central_part(order[0], pixels=max(1, int(allowed / self._predicting)))
         answers: list[tuple[Judged, NDArray[np.float32]]] = []
         started = self.clock()
         seconds_a_pixel = 0.0
@@ -227,13 +230,17 @@ def _pixels(images: Sequence[Judged]) -> int:
 
 
 def central_part(one: Judged, *, pixels: int) -> Judged:
-    """The image, or the middle of it, of its proportions, that holds about `pixels`."""
+    """The image, or the part of it around the middle of what is annotated, of its proportions and about `pixels`."""
     shape = one.labels.shape
     share = (pixels / max(prod(shape), 1)) ** (1 / len(shape))
     if share >= 1:
         return one
     lengths = [max(1, int(length * share)) for length in shape]
-    part = tuple(slice((whole - kept) // 2, (whole + kept) // 2) for whole, kept in zip(shape, lengths, strict=True))
+    known = one.labels.ids != IGNORE
+    part = tuple(
+        _around(_middle(known, axis), kept, whole)
+        for axis, (kept, whole) in enumerate(zip(lengths, shape, strict=True))
+    )
     # On the grid of the network, if that is another one, the part ends at the nearest pixels.
     factors = [now / length for now, length in zip(one.pixels.shape[1:], shape, strict=True)]
     seen = tuple(
@@ -241,3 +248,15 @@ def central_part(one: Judged, *, pixels: int) -> Judged:
         for span, factor in zip(part, factors, strict=True)
     )
     return Judged(one.name, one.pixels[(slice(None), *seen)], replace(one.labels, ids=one.labels.ids[part]))
+
+
+def _middle(mask: NDArray[np.bool_], axis: int) -> float:
+    """Mean place of what is True along an axis; that of the whole where nothing is."""
+    counts = mask.sum(axis=tuple(other for other in range(mask.ndim) if other != axis), dtype=np.float64)
+    weights = counts if counts.any() else np.ones(len(counts))
+    return float(np.average(np.arange(len(counts)), weights=weights))
+
+
+def _around(middle: float, kept: int, whole: int) -> slice:
+    start = min(max(int(middle - (kept - 1) / 2), 0), whole - kept)
+    return slice(start, start + kept)

@@ -62,7 +62,7 @@ def make_plan(
         patch=patch,
         batch=min(max(2, BATCH_PIXELS[len(patch)] // prod(patch)), MOST_PATCHES),
         # Common classes are found anywhere; objects are looked for where they touch, which is rare in dense images too.
-        foreground=0.33 if fingerprint.kind == "objects" or _foreground(fingerprint) <= 0.2 else 0.0,
+        foreground=0.33 if fingerprint.kind == "objects" or _rarest(fingerprint) <= 0.2 else 0.0,
     )
     network = UNetConfig(
         spatial_axes=len(patch),
@@ -230,6 +230,11 @@ def _normalization(fingerprint: Fingerprint) -> tuple[Normalization, dict[str, s
 
 def _foreground(fingerprint: Fingerprint) -> float:
     return 1 - fingerprint.class_frequencies[0]
+
+
+def _rarest(fingerprint: Fingerprint) -> float:
+    """Share of the pixels in the rarest class that occurs, but for the background."""
+    return min((share for share in fingerprint.class_frequencies[1:] if share > 0), default=1.0)
 
 
 def _augmentation(fingerprint: Fingerprint, patch: tuple[int, ...]) -> AugmentConfig:

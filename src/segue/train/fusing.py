@@ -22,6 +22,8 @@ VALUES_AT_ONCE = 1 << 14
 """About as many are summed in one go: they stay in the nearest cache while all channels pass by."""
 OPTIONS: dict[str, Any] = {"compile_threads": 1, "realize_reads_threshold": 32, "realize_opcount_threshold": 200}
 """Compile here, in no processes of its own; and never write down what is cheaper to compute twice."""
+MOST_VERSIONS = 64
+"""Of a kernel: it is compiled anew for 2D and 3D, for bf16 and float32, and for a length of 1 of any kind."""
 WIDEST_VECTOR = 64
 """Rows of fewer values are worked on several at a time: with 16 channels the loops over them take three times as long
 for each value as with 32."""
@@ -67,34 +69,35 @@ PLAIN = Kernels(_sums, _rectify, _slope_sums, _slope)
 
 
 @cache
-def compiled_kernels(device: torch.device) -> Kernels | None:
+def compiled_kernels(device: torch.device, dtype: torch.dtype) -> Kernels | None:
     """The kernels as machine code, made within some ten seconds (fewer the next time); None where that is impossible.
 
-    It is where there is no C++ compiler (on a graphics card: no Triton), or one that PyTorch cannot use, and where the
-    answers are not those of PLAIN.
+    `dtype` is that of the features, bf16 or float32. Impossible it is where there is no C++ compiler (on a graphics
+    card: no Triton), or one that PyTorch cannot use, and where the answers are not those of PLAIN.
     """
 
     def quick(kernel: Callable[..., Any]) -> Any:
         return torch.compile(kernel, dynamic=True, fullgraph=True, options=OPTIONS)
 
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_VERSIONS)
     kernels = Kernels(quick(_sums), quick(_rectify), quick(_slope_sums), quick(_slope))
     try:
-        right = all(torch.allclose(*pair, rtol=0.02, atol=0.02) for pair in _tried(kernels, device))
+        right = all(torch.allclose(*pair, rtol=0.02, atol=0.02) for pair in _tried(kernels, device, dtype))
     except (RuntimeError, ImportError, OSError):  # whatever keeps a compiler from working, the training goes on without
         return None
     return kernels if right else None
 
 
-def _tried(kernels: Kernels, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+def _tried(kernels: Kernels, device: torch.device, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
     """Answers and gradients of a small batch by PLAIN and by `kernels`, called as in a training."""
     generator = torch.Generator().manual_seed(0)
-    image = torch.randn((2, 24, 20, 16), generator=generator).to(device, torch.bfloat16)
+    image = torch.randn((2, 24, 20, 16), generator=generator).to(device, dtype)
     with torch.random.fork_rng(devices=[]):
         norm = nn.BatchNorm2d(24).to(device)
     results = []
     for one in (PLAIN, kernels):
         x = image.clone().contiguous(memory_format=torch.channels_last).requires_grad_()
-        with torch.enable_grad(), torch.autocast(device.type, torch.bfloat16):
+        with torch.enable_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             y = NormalizationAndReLU(norm, one)(x)
         (slope,) = torch.autograd.grad((y.float() ** 2).sum(), x)
         results.append((y.detach(), slope))

@@ -119,14 +119,13 @@ def _step(
     loss = total_loss(logits, batch.target, batch.weights, batch.maps, loss_config, total=world.total)
     value = float(loss.detach())
     if not -1e30 < value < 1e30:
-        raise TrainingError(
-            f"the loss became {value} at step {state.step}; lower the learning rate (now {rate:.2g}) or look for "
-            "wild intensities with 'segue check'; the last saved state is untouched"
-        )
+        raise _exploded("loss", value, state.step, rate)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     world.sum_gradients(network.parameters())
     norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+    if not math.isfinite(float(norm)):  # before it reaches a weight, and a state that would be saved
+        raise _exploded("gradient", float(norm), state.step, rate)
     if not float(norm) <= config.largest_gradient:  # else there is nothing to multiply, and nothing to write
         torch.nn.utils.clip_grads_with_norm_(network.parameters(), config.largest_gradient, norm)
     optimizer.step()
@@ -134,6 +133,13 @@ def _step(
     if weight := averaging_weight(state.step, share=config.average_share):
         _update_average(state, weight)
     return {"step": float(state.step), "progress": progress, "loss": value, "rate": rate}
+
+
+def _exploded(what: str, value: float, step: int, rate: float) -> TrainingError:
+    return TrainingError(
+        f"the {what} became {value} at step {step}; lower the learning rate (now {rate:.2g}) or look for "
+        "wild intensities with 'segue check'; the last saved state is untouched"
+    )
 
 
 @torch.no_grad()
