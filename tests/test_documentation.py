@@ -204,6 +204,17 @@ def test_every_link_between_pages_leads_somewhere(page):
     assert lost == []
 
 
+def test_every_page_that_the_code_names_is_there():
+    root = Path(__file__).parents[1]
+    named = {
+        page
+        for path in sorted((root / "src").rglob("*.py"))
+        for page in re.findall(r"docs/[\w/.-]+\.md", path.read_text("utf-8"))
+    }
+    assert named
+    assert [page for page in sorted(named) if not (root / page).is_file()] == []
+
+
 def test_every_page_is_reached_from_the_readme():
     reached, waiting = set(), [ROOT / "README.md"]
     while waiting:

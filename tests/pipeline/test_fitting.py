@@ -1,4 +1,5 @@
 import json
+import shutil
 import time
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from segue.io.datasets import find_pairs
 from segue.io.images import read_image, write_image, write_labels
 from segue.io.labels import read_mask
 from segue.io.tensors import read_tensors, write_tensors
+from segue.model.file import read_model
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.fitting import fit
 from segue.pipeline.run_folder import run_folder, run_folder_of
@@ -49,7 +51,24 @@ def test_a_model_is_judged_on_images_it_has_not_seen(cell_model, cells, tiny_pla
     assert cell_model.decoding == DecodeConfig(**cell_model.header.decoding)
 
 
-def test_the_summary_says_which_images_were_held_out_and_those_are_not_learnt_from(cells, tiny_plan):
+def test_images_that_judge_teach_nothing(cells, tiny_plan, tmp_path):
+    plan = tiny_plan(cells, validation_fraction=0.4)
+    data = shutil.copytree(cells, tmp_path / "data")
+    last = []
+    for out in (tmp_path / "one.segue", tmp_path / "other.segue"):
+        model = fit(data, config=FitConfig(steps=3, plan=plan, out=out))
+        last.append(read_model(out.with_suffix(".training") / "last.segue").network.state_dict())
+        held_out = [row["name"] for row in model.header.training["validation"]["per_image"]]
+        for name in held_out:
+            path = data / "images" / f"{name}.tif"
+            image = read_image(path)
+            image.pixels[:] = image.pixels[:, ::-1].copy()
+            write_image(path, image)
+    assert len(held_out) == 3
+    assert all((last[0][name] == last[1][name]).all() for name in last[0])
+
+
+def test_the_summary_says_which_images_were_held_out(cells, tiny_plan):
     told = []
     model = fit(
         cells,
@@ -262,6 +281,7 @@ def test_a_repeatable_training_goes_on_only_in_the_precision_it_began_with(cells
     [
         ({"validate": False}, {}, "started with images to judge with"),
         ({}, {"seed": 3}, "started with seed 0, not 3; leave --seed out"),
+        ({"seed": 3}, {"seed": 0}, "started with seed 3, not 0; leave --seed out"),
         ({"preset": "paper"}, {"preset": "auto"}, "started with preset = paper, now it is auto"),
     ],
 )

@@ -130,3 +130,24 @@ def test_a_class_without_a_name_is_refused():
     labels = labels_of([[0, 3]])
     with pytest.raises(LabelError, match="class 3 has no name"):
         make_example(image_for(labels), labels, PLAIN, seed=0)
+
+
+@pytest.mark.parametrize("part", [(slice(0, 2), slice(0, 20)), (slice(3, 12), slice(5, 9))], ids=["strip", "box"])
+def test_a_part_does_not_keep_its_whole_image_in_memory(part):
+    labels = labels_of(np.arange(240).reshape(12, 20) % 3)
+    pixels = image_for(labels)
+    config = TargetConfig(distance=True)
+    sources = make_example(pixels, labels, config, seed=0, part=part).sources
+    judged = make_judged("a", pixels, labels, part=part)
+    held = [sources.image, sources.labels, *sources.nearest, *sources.linear, judged.pixels, judged.labels.ids]
+    assert len(held) == 6
+    assert all(one.base is None and one.flags.c_contiguous for one in held)
+
+
+def test_a_whole_image_is_not_copied():
+    labels = labels_of(np.zeros((3, 4)))
+    pixels = image_for(labels).copy()
+    everything = (slice(0, 3), slice(0, 4))
+    for part in (None, everything):
+        assert np.shares_memory(make_example(pixels, labels, PLAIN, seed=0, part=part).sources.image, pixels)
+        assert np.shares_memory(make_judged("a", pixels, labels, part=part).labels.ids, labels.ids)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -293,11 +295,34 @@ def test_gradients_are_clipped_as_pytorch_clips_them(largest, monkeypatch):
     assert same(state.network.state_dict(), expected.network.state_dict())
 
 
-def test_gradient_descent_takes_from_each_weight_its_gradient_times_the_rate():
+def test_gradient_descent_takes_the_gradient_and_a_share_of_the_step_before():
+    network = fresh()
+    steps = [copied(dict(network.named_parameters()))]
+    gradients, rates = [], []
+
+    def note(record, left):
+        steps.append(copied(dict(network.named_parameters())))
+        gradients.append({name: parameter.grad.clone() for name, parameter in network.named_parameters()})
+        rates.append(record["rate"])
+
+    config = TrainConfig(
+        optimizer="sgd", learning_rate=0.1, momentum=0.7, warmup=0.0, weight_decay=0.0, largest_gradient=1e6
+    )
+    run(2, network=network, config=config, observer=Observer(on_step=note))
+    for name, start in steps[0].items():
+        first, second = gradients[0][name], gradients[1][name]
+        torch.testing.assert_close(steps[1][name], start - rates[0] * first, msg=name)
+        torch.testing.assert_close(steps[2][name], steps[1][name] - rates[1] * (second + 0.7 * first), msg=name)
+
+
+def test_weights_decay_by_their_share_times_the_rate():
+    class Nothing(Disc):
+        def batch(self, step):
+            batch = super().batch(step)
+            return replace(batch, weights=torch.zeros_like(batch.weights))
+
     network = fresh()
     before = copied(dict(network.named_parameters()))
-    config = TrainConfig(optimizer="sgd", learning_rate=0.1, warmup=0.0, weight_decay=0.0, largest_gradient=1e6)
-    run(1, network=network, config=config)
+    run(1, network=network, batches=Nothing(), config=TrainConfig(learning_rate=0.1, weight_decay=0.5, warmup=0.0))
     for name, parameter in network.named_parameters():
-        assert parameter.grad is not None
-        torch.testing.assert_close(parameter.detach(), before[name] - 0.1 * parameter.grad, msg=name)
+        torch.testing.assert_close(parameter.detach(), before[name] * (1 - 0.1 * 0.5), msg=name)

@@ -45,7 +45,7 @@ def train(
     preset: Annotated[str, typer.Option(help='"auto", or "paper" for the network of 2015.')] = "auto",
     val: Annotated[Path | None, typer.Option(help="A data set to judge with; else some images are held out.")] = None,
     no_validation: Annotated[bool, typer.Option("--no-validation", help="Train on all images, judge on none.")] = False,
-    seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Where all randomness comes from; 0 if it is not said.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training of this model.")] = False,
     config: Annotated[Path | None, typer.Option(help="A plan (TOML) to follow instead of making one.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")] = False,

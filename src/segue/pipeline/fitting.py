@@ -199,14 +199,16 @@ def _plan(
     if text is not None:
         plan = plan_from_toml(text, source=str(kept or "plan.toml"))
         check_fits(plan, fingerprint)
-        if config.seed not in (0, plan.train.seed):
+        if config.seed not in (None, plan.train.seed):
             raise UsageError(
                 f"this training was started with seed {plan.train.seed}, not {config.seed}; leave --seed out to go on "
                 "with it, or start anew without --resume"
             )
         return plan
     measure = partial(step_seconds, world=world, kernels=kernels) if config.budget is not None else None
-    return make_plan(fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed)
+    return make_plan(
+        fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed or 0
+    )
 
 
 def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:

@@ -21,8 +21,8 @@ class FitConfig:
     """Number of training steps: repeatable to the bit."""
     preset: Preset = "auto"
     """"auto", or "paper" for the network of 2015."""
-    seed: int = 0
-    """All randomness comes from it."""
+    seed: int | None = None
+    """All randomness comes from it. None: that of the plan, or of the training to go on with, else 0."""
     validate: bool = True
     """Whether images are held out to judge the network."""
     plan: Plan | None = None
@@ -41,11 +41,11 @@ class FitConfig:
             raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{self.preset}"')
         if self.plan is not None and self.preset != "auto":
             raise UsageError("give a preset or a plan, not both: a plan decides everything")
-        if self.plan is not None and self.seed not in (0, self.plan.train.seed):
+        if self.plan is not None and self.seed not in (None, self.plan.train.seed):
             raise UsageError(
                 f"the plan holds the seed {self.plan.train.seed}, not {self.seed}; change train.seed in it"
             )
-        TrainConfig(seed=self.seed)  # says which seeds are possible
+        TrainConfig(seed=self.seed or 0)  # says which seeds are possible
         if self.resume and self.out is None:
             raise UsageError("a training can only be resumed where it was kept; give the model's path")
 
