@@ -13,6 +13,7 @@
     +-- StorageError          74   reading or writing failed (a full disk)
     +-- BusyError             75   somebody else is at work here
     +-- TrainingError          1   a training that went wrong (a loss that is not finite)
+    |   +-- TrainingInterruptedError 130   the observer asked to stop
     +-- SomeInputsFailedError  3   some inputs were done, others failed
 
 Every message is one sentence or two: the value that was given, what is allowed, and the way out.
@@ -83,6 +84,12 @@ class BusyError(SegueError):
 
 class TrainingError(SegueError):
     """A training that cannot go on."""
+
+
+class TrainingInterruptedError(TrainingError):
+    """The observer asked to stop; the state was saved if there is a place for it."""
+
+    exit_code = 130
 
 
 class SomeInputsFailedError(SegueError):

@@ -9,7 +9,7 @@ import torch
 
 from segue.arrays import Image, Space
 from segue.config import plan_from_toml
-from segue.errors import BusyError, DatasetError, TrainingError, UsageError
+from segue.errors import BusyError, DatasetError, TrainingError, TrainingInterruptedError, UsageError
 from segue.fingerprint import examine
 from segue.io.datasets import find_pairs
 from segue.io.images import read_image, write_image, write_labels
@@ -19,7 +19,7 @@ from segue.model.file import read_model
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.fitting import fit
 from segue.pipeline.run_folder import run_folder, run_folder_of
-from segue.pipeline.wishes import FitConfig, FitObserver, TrainingInterruptedError
+from segue.pipeline.wishes import FitConfig, FitObserver
 from segue.plan import make_plan
 from segue.train.loop import Observer
 from segue.train.settings import BatchConfig
@@ -223,7 +223,7 @@ def test_a_volume_is_learnt_like_an_image(tmp_path):
 def test_stopping_keeps_the_state_and_resuming_ends_in_the_same_weights(cells, tiny_plan, tmp_path):
     plan, out = tiny_plan(cells), tmp_path / "m.segue"
     asked = iter([False, True])
-    with pytest.raises(TrainingInterruptedError):
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
         fit(
             cells,
             config=FitConfig(steps=4, plan=plan, out=out),
@@ -247,7 +247,7 @@ def test_a_training_with_other_settings_or_data_is_not_resumed(tmp_path, write_c
     folder = write_cells(tmp_path / "data", count=6, side=48)
     plan, out = tiny_plan(folder), tmp_path / "m.segue"
     stop_at_once = FitObserver(loop=Observer(should_stop=lambda: True))
-    with pytest.raises(TrainingInterruptedError):
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
         fit(folder, config=FitConfig(steps=3, plan=plan, out=out), observer=stop_at_once)
     steps, word = 3, changed
     if changed == "steps":
@@ -267,9 +267,17 @@ def test_a_training_with_other_settings_or_data_is_not_resumed(tmp_path, write_c
         fit(folder, config=FitConfig(steps=steps, plan=plan, out=out, resume=True))
 
 
+def test_a_training_goes_on_by_the_plan_it_kept(cells, tiny_plan, tmp_path):
+    config = FitConfig(steps=3, plan=replace(tiny_plan(cells), precision="fp32"), out=tmp_path / "m.segue")
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
+        fit(cells, config=config, observer=FitObserver(loop=Observer(should_stop=lambda: True)))
+    resumed = fit(cells, config=FitConfig(steps=3, out=config.out, resume=True))
+    assert same_weights(resumed, fit(cells, config=replace(config, out=tmp_path / "whole.segue")))
+
+
 def test_a_repeatable_training_goes_on_only_in_the_precision_it_began_with(cells, tiny_plan, tmp_path, monkeypatch):
     config = FitConfig(steps=3, plan=tiny_plan(cells), out=tmp_path / "m.segue")
-    with pytest.raises(TrainingInterruptedError):
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
         fit(cells, config=config, observer=FitObserver(loop=Observer(should_stop=lambda: True)))
     monkeypatch.setattr("segue.pipeline.fitting.autocast_dtype", lambda *_: torch.bfloat16)
     with pytest.raises(UsageError, match="started with precision = float32, now it is bfloat16"):
@@ -291,7 +299,7 @@ def test_a_training_goes_on_with_the_judges_the_seed_and_the_preset_it_began_wit
     out = tmp_path / "m.segue"
     plan = None if "seed" in then or "preset" in then else tiny_plan(cells)
     stop_at_once = FitObserver(loop=Observer(should_stop=lambda: True))
-    with pytest.raises(TrainingInterruptedError):
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
         fit(cells, config=FitConfig(steps=3, plan=plan, out=out, **first), observer=stop_at_once)
     with pytest.raises(UsageError, match=word):
         fit(cells, config=FitConfig(steps=3, plan=plan, out=out, resume=True, **then))
@@ -304,7 +312,7 @@ def test_the_time_of_all_runs_counts(cells, tiny_plan, tmp_path):
         time.sleep(1)
         return True
 
-    with pytest.raises(TrainingInterruptedError):
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
         fit(
             cells,
             config=FitConfig(steps=2, plan=plan, out=out),

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
@@ -9,20 +10,26 @@ from segue.model.file import read_model
 from segue.model.unet import UNet
 from segue.normalize import Normalization
 from segue.pipeline.keeping import finished_model, write_finished
-from segue.pipeline.wishes import FitConfig
+from segue.pipeline.wishes import FitConfig, FitObserver, Job
 from segue.train.state import TrainState
+from segue.train.world import World
 
 COPIED = ("network", "rgb", "normalization", "pixel_size", "unit", "context", "mirror", "precision")
 
 
-def finished(plan, folder, *, config):
+def job_of(config, folder=None):
+    return Job(config=config, observer=FitObserver(), folder=folder, world=World(), started=0.0)
+
+
+def finished(plan, folder, job):
     """What is made of a training whose weights are all 1 at its best and all 2 at its end."""
     network = UNet(plan.network)
     best, last = ({name: torch.full_like(one, value) for name, one in network.state_dict().items()} for value in (1, 2))
     state = TrainState(network, last, torch.optim.SGD(network.parameters()), best=best)
-    judge = SimpleNamespace(final=lambda network, seconds_left: ({"images": 1}, {"smallest_object": 7}))
+    judge: Any = SimpleNamespace(final=lambda network, seconds_left: ({"images": 1}, {"smallest_object": 7}))
     fingerprint = examine(find_pairs(folder)).fingerprint
-    return state, finished_model(state, judge, plan, fingerprint, config, 0.0)
+    assert fingerprint is not None
+    return state, finished_model(state, judge, plan, fingerprint, job)
 
 
 def test_a_model_is_applied_as_its_plan_says_with_the_decoding_that_was_tuned(cells, tiny_plan):
@@ -39,14 +46,14 @@ def test_a_model_is_applied_as_its_plan_says_with_the_decoding_that_was_tuned(ce
         precision="bf16",
     )
     assert all(getattr(odd, name) != getattr(plan, name) for name in COPIED)
-    _, model = finished(odd, cells, config=FitConfig(steps=1))
+    _, model = finished(odd, cells, job_of(FitConfig(steps=1)))
     assert all(getattr(model.header, name) == getattr(odd, name) for name in COPIED)
     assert model.decoding.smallest_object == 7
 
 
 def test_the_model_holds_the_best_weights_and_the_file_beside_it_the_last(cells, tiny_plan, tmp_path):
-    config = FitConfig(steps=1, out=tmp_path / "m.segue")
-    state, model = finished(tiny_plan(cells), cells, config=config)
-    write_finished(model, state, config, tmp_path)
+    job = job_of(FitConfig(steps=1, out=tmp_path / "m.segue"), folder=tmp_path)
+    state, model = finished(tiny_plan(cells), cells, job)
+    write_finished(model, state, job)
     for path, value in (("m.segue", 1), ("last.segue", 2)):
         assert all((one == value).all() for one in read_model(tmp_path / path).network.state_dict().values())

@@ -84,8 +84,9 @@ def train(
 
 
 def _run(pairs: Any, validation: Any, config: "FitConfig", world: "World | None", *, json: bool, quiet: bool) -> None:
+    from segue.errors import TrainingInterruptedError
     from segue.pipeline.fitting import fit
-    from segue.pipeline.wishes import FitObserver, TrainingInterruptedError
+    from segue.pipeline.wishes import FitObserver
     from segue.train.loop import Observer
 
     speaks = world is None or world.is_first

@@ -3,9 +3,9 @@
 import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from segue.config import plan_from_toml, plan_to_dict, plan_to_toml
-from segue.errors import TrainingError, UsageError
+from segue.errors import TrainingError, TrainingInterruptedError, UsageError
 from segue.fingerprint import Examination, Fingerprint
 from segue.io.datasets import Pairs, find_pairs
 from segue.io.files import write_whole
@@ -27,11 +27,12 @@ from segue.pipeline.preparing import Part, examined, prepare, sides, spec_to_jud
 from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, STATE_NAME, kept_states, run_folder
 from segue.pipeline.sharing import model_of_first, same_for_all, stopping_together
 from segue.pipeline.validating import Validator
-from segue.pipeline.wishes import FitConfig, FitObserver, TrainingInterruptedError
+from segue.pipeline.wishes import FitConfig, FitObserver, Job
 from segue.plan import Plan, check_fits, make_plan
 from segue.predict.infer import Precision, PredictConfig, autocast_dtype
 from segue.train.ahead import Ahead
-from segue.train.batches import PatchBatches
+from segue.train.batches import Batches, PatchBatches
+from segue.train.examples import Example
 from segue.train.fusing import Kernels, compiled_kernels
 from segue.train.loop import train
 from segue.train.memory import keep_freed_memory
@@ -89,29 +90,31 @@ def fit(
         if out and world.from_first(lambda: bool(config.resume and folder and _is_complete(folder, out))):
             # A script may repeat its command until all is done.
             return model_of_first(lambda: Model.load(out), world)
-        return _fit(pairs, validation, config, observer, folder, started, world)
+        job = Job(config=config, observer=observer, folder=folder, world=world, started=started)
+        return _fit(pairs, validation, job)
 
 
 def _is_complete(folder: Path, model: Path) -> bool:
     return (folder / HISTORY_NAME).exists() and model.exists()
 
 
-def _fit(
-    pairs: Pairs,
-    validation: Pairs | None,
-    config: FitConfig,
-    observer: FitObserver,
-    folder: Path | None,
-    started: float,
-    world: World,
-) -> Model:
+@dataclass(frozen=True, kw_only=True)
+class _Means:
+    """What a network is trained with on this machine."""
+
+    plan: Plan
+    dtype: torch.dtype
+    """Of the convolutions."""
+    kernels: Kernels | None
+    """Of the normalisation; None for PyTorch's own layers."""
+
+
+def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     keep_freed_memory()
+    config, observer, world = job.config, job.observer, job.world
     examination, fingerprint, spec = examined(pairs, observer.on_examined)
-    dtype = _dtype(config.plan.precision if config.plan else "auto", world)
-    kernels = _kernels(config, dtype, world)
-    plan = _plan(fingerprint, config, folder, world, kernels)
-    if kernels and world.device.type != "cpu":
-        kernels = quicker_layers(plan.network, plan.batches, world=world, kernels=kernels)
+    means = _means(fingerprint, job)
+    plan = means.plan
     learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
     if any(part is not None for _, part in judge):
         plan = replace(plan, reasons=plan.reasons | {"validation_fraction": STRIPS})
@@ -125,42 +128,29 @@ def _fit(
     validator = Validator(
         judged, spec.classes, _prediction(plan), budget=config.budget, decoding=_first_decoding(fingerprint)
     )
-    with torch.random.fork_rng(devices=[]):
-        network = UNet(plan.network)
-    initialize(network, generator=torch.Generator().manual_seed(plan.train.seed))
-    give_training_layers(network, world, batch=plan.batches.batch, kernels=kernels)
-    batches = PatchBatches(
-        examples,
-        plan.batches,
-        augment=plan.augment,
-        seed=plan.train.seed,
-        margin=tuple(geometry.margin for geometry in axis_geometries(plan.network)),
-        dtype=dtype,
-        samples=world.share_of(plan.batches.batch),
-    )
     judges = [repr(part) for part in judge] if validation is None else [pair.name for pair in validation]
-    identity = _identity(plan, config, examination, world, judges)
-    if config.steps is not None:  # both are measured; the same bits come of the same ones only
-        identity |= {"precision": str(dtype).removeprefix("torch."), "compiled": kernels is not None}
+    identity = _identity(means, config, examination, world, judges)
     same_for_all(identity, world)
-    if folder:
-        _begin(folder, plan, resume=config.resume)
-    with nullcontext(batches) if world.device.type == "cpu" else Ahead(batches) as source:
+    if job.folder:
+        _begin(job.folder, plan, resume=config.resume)
+    with _batches(examples, means, world) as batches:
         state, complete = train(
-            network,
-            source,
-            pace=_pace(config, started, world, last_look=validator.last_look),
+            _fresh_network(means, world),
+            batches,
+            pace=_pace(job, last_look=validator.last_look),
             config=plan.train,
             loss=plan.loss,
             validate=lambda network: world.from_first(lambda: validator.quick(network)),
-            state_path=folder / STATE_NAME if folder else None,
+            state_path=job.folder / STATE_NAME if job.folder else None,
             identity=identity,
             observer=stopping_together(observer.loop, world),
             world=world,
         )
     if not complete:
         world.wait()  # for the first one to save the state: torchrun ends all when one has left
-        raise TrainingInterruptedError
+        raise TrainingInterruptedError(
+            "the training was stopped; where the model has a path its state is kept: go on with resume"
+        )
     if state.step == 0:
         raise TrainingError(
             f"the time of {format_duration(config.budget or 0)} was over before the first step: the images had to be "
@@ -168,47 +158,83 @@ def _fit(
         )
 
     def keep() -> Model:
-        model = finished_model(state, validator, plan, fingerprint, config, started)
-        write_finished(model, state, config, folder)
+        model = finished_model(state, validator, plan, fingerprint, job)
+        write_finished(model, state, job)
         return model
 
     return model_of_first(keep, world)
 
 
-def _kernels(config: FitConfig, dtype: torch.dtype, world: World) -> Kernels | None:
-    """Compiled ones, where they pay and are possible: in all processes or in none, so that all compute alike."""
-    normalized = config.preset != "paper" if config.plan is None else config.plan.network.normalization == "batch"
-    if config.budget is not None:
-        pays = normalized and config.budget >= SECONDS_WORTH_COMPILING
-    else:
-        # On a card it is measured what they are good for: what is repeatable cannot depend on that.
-        steps = config.steps if config.steps is not None and world.device.type == "cpu" else 0
-        pays = normalized and steps >= STEPS_WORTH_COMPILING
-    kernels = compiled_kernels(world.device, dtype) if pays else None
-    return None if world.any(kernels is None) else kernels
+def _means(fingerprint: Fingerprint, job: Job) -> _Means:
+    """The plan that is given, kept or made, and what was measured to serve it best here: the same in all processes."""
+    config, world = job.config, job.world
+    plan = _known_plan(fingerprint, job)
+    precision: Precision = plan.precision if plan else "auto"
+    bf16 = world.from_first(lambda: autocast_dtype(precision, world.device) == torch.bfloat16)
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    normalized = plan.network.normalization == "batch" if plan else config.preset != "paper"
+    kernels = compiled_kernels(world.device, dtype) if normalized and _pays_to_compile(job) else None
+    if world.any(kernels is None):
+        kernels = None
+    if plan is None:
+        measure = partial(step_seconds, world=world, kernels=kernels) if config.budget is not None else None
+        plan = make_plan(
+            fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed or 0
+        )
+    if kernels and world.device.type != "cpu":
+        kernels = quicker_layers(plan.network, plan.batches, world=world, kernels=kernels)
+    return _Means(plan=plan, dtype=dtype, kernels=kernels)
 
 
-def _plan(
-    fingerprint: Fingerprint, config: FitConfig, folder: Path | None, world: World, kernels: Kernels | None
-) -> Plan:
+def _known_plan(fingerprint: Fingerprint, job: Job) -> Plan | None:
+    """The plan that somebody gave, or that of the training to go on with; None if one has to be made."""
+    config, folder = job.config, job.folder
     if config.plan is not None:
         check_fits(config.plan, fingerprint)
         return config.plan
     kept = folder / "plan.toml" if folder and config.resume and kept_states(folder) else None
-    text = world.from_first(lambda: kept.read_text() if kept and kept.exists() else None)
-    if text is not None:
-        plan = plan_from_toml(text, source=str(kept or "plan.toml"))
-        check_fits(plan, fingerprint)
-        if config.seed not in (None, plan.train.seed):
-            raise UsageError(
-                f"this training was started with seed {plan.train.seed}, not {config.seed}; leave --seed out to go on "
-                "with it, or start anew without --resume"
-            )
-        return plan
-    measure = partial(step_seconds, world=world, kernels=kernels) if config.budget is not None else None
-    return make_plan(
-        fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed or 0
+    text = job.world.from_first(lambda: kept.read_text() if kept and kept.exists() else None)
+    if text is None:
+        return None
+    plan = plan_from_toml(text, source=str(kept or "plan.toml"))
+    check_fits(plan, fingerprint)
+    if config.seed not in (None, plan.train.seed):
+        raise UsageError(
+            f"this training was started with seed {plan.train.seed}, not {config.seed}; leave --seed out to go on "
+            "with it, or start anew without --resume"
+        )
+    return plan
+
+
+def _pays_to_compile(job: Job) -> bool:
+    if job.config.budget is not None:
+        return job.config.budget >= SECONDS_WORTH_COMPILING
+    # On a card it is measured what kernels are good for: what is repeatable cannot depend on that.
+    return job.world.device.type == "cpu" and (job.config.steps or 0) >= STEPS_WORTH_COMPILING
+
+
+def _fresh_network(means: _Means, world: World) -> UNet:
+    """The untrained network with the layers that train it."""
+    plan = means.plan
+    with torch.random.fork_rng(devices=[]):
+        network = UNet(plan.network)
+    initialize(network, generator=torch.Generator().manual_seed(plan.train.seed))
+    give_training_layers(network, world, batch=plan.batches.batch, kernels=means.kernels)
+    return network
+
+
+def _batches(examples: Sequence[Example], means: _Means, world: World) -> AbstractContextManager[Batches]:
+    plan = means.plan
+    batches = PatchBatches(
+        examples,
+        plan.batches,
+        augment=plan.augment,
+        seed=plan.train.seed,
+        margin=tuple(geometry.margin for geometry in axis_geometries(plan.network)),
+        dtype=means.dtype,
+        samples=world.share_of(plan.batches.batch),
     )
+    return nullcontext(batches) if world.device.type == "cpu" else Ahead(batches)
 
 
 def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
@@ -234,34 +260,30 @@ def _prediction(plan: Plan) -> PredictConfig:
     return PredictConfig(context=plan.context, mirror=plan.mirror, precision=plan.precision)
 
 
-def _dtype(precision: Precision, world: World) -> torch.dtype:
-    """The type of the convolutions: what the first process measured to be better, in all."""
-    bf16 = world.from_first(lambda: autocast_dtype(precision, world.device) == torch.bfloat16)
-    return torch.bfloat16 if bf16 else torch.float32
-
-
-def _pace(config: FitConfig, started: float, world: World, *, last_look: Callable[[], float | None]) -> Pace:
-    if config.steps is not None:
-        return StepPace(config.steps)
-    assert config.budget is not None
+def _pace(job: Job, *, last_look: Callable[[], float | None]) -> Pace:
+    if job.config.steps is not None:
+        return StepPace(job.config.steps)
+    assert job.config.budget is not None
     return TimePace(
-        end=started + config.budget,
-        reserve=max(3.0, FINAL_SHARE * config.budget),
+        end=job.started + job.config.budget,
+        reserve=max(3.0, FINAL_SHARE * job.config.budget),
         last_look=last_look,
-        agree=world.number_of_first,
+        agree=job.world.number_of_first,
     )
 
 
 def _identity(
-    plan: Plan, config: FitConfig, examination: Examination, world: World, judges: list[str]
+    means: _Means, config: FitConfig, examination: Examination, world: World, judges: list[str]
 ) -> dict[str, Any]:
     """What has to be the same for a training to go on."""
+    # Both are measured; where the same bits are promised, they have to be the same.
+    measured = {"precision": str(means.dtype).removeprefix("torch."), "compiled": means.kernels is not None}
 
     def short(text: str) -> str:
         return sha256(text.encode()).hexdigest()[:16]
 
     return {
-        "plan": short(json.dumps(plan_to_dict(plan) | {"reasons": None}, sort_keys=True)),
+        "plan": short(json.dumps(plan_to_dict(means.plan) | {"reasons": None}, sort_keys=True)),
         "preset": config.preset,
         "steps": config.steps,
         "images to judge with": short("".join(judges)),
@@ -269,4 +291,5 @@ def _identity(
         "masks": short("".join(one.labels.digest for one in examination.images)),
         "threads": torch.get_num_threads(),
         "processes": world.size,
+        **(measured if config.steps is not None else {}),
     }

@@ -4,7 +4,6 @@ import json
 import platform
 import time
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,23 +15,17 @@ from segue.model.file import ModelHeader
 from segue.model.unet import network_from
 from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, kept_states
 from segue.pipeline.validating import Validator
-from segue.pipeline.wishes import FitConfig
+from segue.pipeline.wishes import Job
 from segue.plan import Plan
 from segue.train.state import TrainState
 from segue.trained import Model
 
 
-def finished_model(
-    state: TrainState,
-    validator: Validator,
-    plan: Plan,
-    fingerprint: Fingerprint,
-    config: FitConfig,
-    started: float,
-) -> Model:
+def finished_model(state: TrainState, validator: Validator, plan: Plan, fingerprint: Fingerprint, job: Job) -> Model:
     """The best weights as a model, judged once more on everything that was held out."""
+    budget = job.config.budget
     network = network_from(plan.network, state.best or state.average)
-    end = started + config.budget - state.seconds_before - 1.0 if config.budget is not None else None
+    end = job.started + budget - state.seconds_before - 1.0 if budget is not None else None
     summary, decoding = validator.final(
         network, seconds_left=(lambda: end - time.monotonic()) if end is not None else None
     )
@@ -54,7 +47,7 @@ def finished_model(
             "plan": plan_to_dict(plan),
             "fingerprint": fingerprint.to_dict(),
             "steps": state.step,
-            "seconds": round(state.seconds_before + time.monotonic() - started, 1),
+            "seconds": round(state.seconds_before + time.monotonic() - job.started, 1),
             "history": state.history,
             "validation": summary,
             "versions": {
@@ -67,11 +60,12 @@ def finished_model(
     return Model(header, network)
 
 
-def write_finished(model: Model, state: TrainState, config: FitConfig, folder: Path | None) -> None:
+def write_finished(model: Model, state: TrainState, job: Job) -> None:
     """Write the model, and beside it the last weights and the history; the state for a resume is done with."""
-    if config.out is None or folder is None:
+    out, folder = job.config.out, job.folder
+    if out is None or folder is None:
         return
-    model.save(config.out)
+    model.save(out)
     last = Model(model.header, network_from(model.header.network, state.average))
     last.save(folder / LAST_NAME)
     lines = "".join(json.dumps(record) + "\n" for record in state.history)

@@ -9,6 +9,7 @@ from segue.fingerprint import Examination
 from segue.plan import PRESETS, Plan, Preset
 from segue.train.loop import Observer
 from segue.train.settings import TrainConfig
+from segue.train.world import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,5 +65,14 @@ class FitObserver:
     """What the training loop reports."""
 
 
-class TrainingInterruptedError(Exception):
-    """The observer asked to stop; the state was saved if there is a place for it."""
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A training under way: what stays the same from the first look at the data to the model."""
+
+    config: FitConfig
+    observer: FitObserver
+    folder: Path | None
+    """Where state, plan and history are kept, in the process that writes; None elsewhere."""
+    world: World
+    started: float
+    """When it began, on the monotonic clock."""
