@@ -1,15 +1,22 @@
 """Nothing leaks from one side of a split to the other, and the sides are as asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from segue.arrays import IGNORE, Image, Labels
 from segue.errors import UsageError
+from segue.fingerprint import Examination
+from segue.fingerprint.doctor import Examined
+from segue.fingerprint.measures import measure_image, measure_labels
 from segue.split import (
     MOST_VALIDATION,
     BlockSplit,
     Member,
     Split,
     gather_groups,
+    members_of,
     split_blocks,
     split_pairs,
 )
@@ -17,6 +24,10 @@ from segue.split import (
 
 def stack(count, **more) -> list[Member]:
     return [Member(name=f"t{number}", shape=(64, 64), **more) for number in range(count)]
+
+
+def of_shapes(shapes) -> list[Member]:
+    return [Member(name=str(number), shape=shape) for number, shape in enumerate(shapes)]
 
 
 def whole(members, **more) -> Split:
@@ -99,6 +110,84 @@ def test_huge_groups_leave_some_for_training():
     assert len(split.validation) == 10
 
 
+def grouped(*sizes, **more) -> list[Member]:
+    """Groups of so many images."""
+    return [
+        Member(name=f"{group}-{n}", shape=(200, 300), group=f"g{group}", **more)
+        for group, size in enumerate(sizes)
+        for n in range(size)
+    ]
+
+
+@pytest.mark.parametrize("sizes", [(95, *[1] * 5), (*[1] * 5, 95), (30, *[4] * 7), (40, *[5] * 12), (*[5] * 12, 40)])
+def test_a_group_much_larger_than_wanted_is_learnt_from(sizes):
+    members = grouped(*sizes)
+    split = whole(members)
+    wanted = round(0.15 * len(members))
+    assert max(sizes) <= len(split.train)
+    assert 1 <= len(split.validation) <= wanted + wanted // 4
+    assert len({members[place].group for place in split.train}) >= len(sizes) / 2
+
+
+def test_if_every_group_is_much_larger_than_wanted_the_smallest_is_held_out():
+    members = grouped(10, 10, 10, 7, 10, 10, 10)
+    split = whole(members, validation_fraction=0.05)
+    assert {members[place].group for place in split.validation} == {"g3"}
+
+
+def test_where_only_more_than_a_third_could_be_held_out_the_split_runs_through_the_images():
+    # Each small group alone shows a class, so that only the large one could be spared.
+    members = [*grouped(40), *(Member(name=str(n), shape=(8, 8), classes=frozenset({0, n})) for n in range(1, 6))]
+    members = [replace(one, classes=one.classes | {0}) for one in members]
+    assert isinstance(split_pairs(members), BlockSplit)
+
+
+@pytest.mark.parametrize("alone", range(7))
+def test_an_image_that_alone_shows_a_class_is_for_training(alone):
+    members = [replace(one, classes=frozenset({0, 1})) for one in stack(7)]
+    members[alone] = replace(members[alone], classes=frozenset({0, 2}))
+    split = whole(members)
+    assert alone in split.train
+    assert len(split.validation) == 1
+
+
+def test_every_class_and_every_kind_is_learnt_wherever_it_is_shown():
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        members = [
+            Member(
+                name=str(n),
+                shape=(8, 8),
+                group=f"g{generator.integers(14)}",
+                kind="ab"[generator.integers(2)],
+                classes=frozenset({0, *generator.integers(1, 9, 2).tolist()}),
+            )
+            for n in range(24)
+        ]
+        split = split_pairs(members, validation_fraction=0.4)
+        if isinstance(split, Split):
+            learnt = frozenset().union(*(members[place].classes for place in split.train))
+            assert learnt == frozenset().union(*(one.classes for one in members))
+            assert {members[place].kind for place in split.train} == {one.kind for one in members}
+
+
+def test_the_classes_of_a_member_are_those_with_pixels():
+    image = measure_image(Image(pixels=np.ones((1, 2, 3), np.float32)))
+
+    def member(**more) -> Member:
+        labels = measure_labels(Labels(ids=np.array([[0, 0, 2], [2, 2, IGNORE]], np.int32), **more))
+        one = Examined(
+            index=0, name="a", group="", image_file="a", mask_file="a", image=image, labels=labels, alignment=None,
+            annotated=np.zeros((1, 0), np.float32),
+        )  # fmt: skip
+        return members_of(Examination(fingerprint=None, findings=(), spec=None, images=(one,), similar=()))[0]
+
+    names = ("background", "a", "b", "c")
+    assert member(kind="classes", classes=names).classes == {0, 2}
+    assert member(kind="objects", classes=names, object_classes={2: 3}).classes == {0, 3}
+    assert member(kind="objects").classes == frozenset()
+
+
 def test_the_split_is_the_same_every_time():
     assert whole(stack(50)) == whole(stack(50))
 
@@ -111,7 +200,7 @@ def test_few_images_are_split_inside(count):
 
 
 def test_strips_lie_right_bottom_left_and_top():
-    split = split_blocks([(200, 300)] * 5, buffer=10)
+    split = split_blocks(of_shapes([(200, 300)] * 5), buffer=10)
     boxes = [part.box for part in split.validation]
     assert boxes == [
         ((0, 200), (240, 300)),
@@ -131,7 +220,7 @@ def test_strips_lie_right_bottom_left_and_top():
 @pytest.mark.parametrize("shape", [(200, 300), (97, 251), (20, 120, 130)])
 @pytest.mark.parametrize("buffer", [0, 16])
 def test_both_parts_of_an_image_are_apart_by_the_buffer(shape, buffer):
-    split = split_blocks([shape] * 4, buffer=buffer)
+    split = split_blocks(of_shapes([shape] * 4), buffer=buffer)
     for train, validation in zip(split.train, split.validation, strict=True):
         owner = np.zeros(shape, int)
         owner[train.slices] += 1
@@ -144,6 +233,56 @@ def _cut_axis(part, shape) -> int:
     return next(axis for axis, span in enumerate(part.box) if span != (0, shape[axis]))
 
 
+def test_what_is_held_out_of_a_sequence_is_learnt_from_in_none_of_its_images():
+    members = [*grouped(5, 5), *of_shapes([(200, 300)] * 2)]
+    members[10:] = [replace(one, twins=0) for one in members[10:]]
+    split = split_blocks(members)
+    boxes = [part.box for part in split.validation]
+    assert [part.image for part in split.validation] == list(range(12))
+    assert [len(set(boxes[start:stop])) for start, stop in ((0, 5), (5, 10), (10, 12))] == [1, 1, 1]
+    assert len(set(boxes)) == 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ((2000, 90), ((1600, 2000), (0, 90))),
+        ((90, 2000), ((0, 90), (1600, 2000))),
+        ((200, 60, 60), ((160, 200), (0, 60), (0, 60))),
+    ],
+)
+def test_an_image_too_short_along_one_axis_gives_a_strip_along_another(shape, kept):
+    split = split_blocks(of_shapes([shape] * 4))
+    assert [part.image for part in split.validation] == [0, 1, 2, 3]
+    assert split.validation[0].box == kept
+
+
+def test_of_few_images_one_that_alone_shows_a_class_is_learnt_as_a_whole():
+    members = [replace(one, classes=frozenset({0, 1})) for one in grouped(1, 2, 1)]
+    members[1] = replace(members[1], classes=frozenset({0, 2}))
+    split = split_blocks(members)
+    # Image 2 belongs to image 1: a strip of it could show what is learnt there.
+    assert [part.image for part in split.validation] == [0, 3]
+    assert [part.box for part in split.train][1:3] == [((0, 200), (0, 300))] * 2
+
+
+def test_the_only_group_is_cut_even_if_it_alone_shows_every_class():
+    for size in (1, 5):
+        members = [replace(one, classes=frozenset({0, 1})) for one in grouped(size)]
+        assert len(split_blocks(members).validation) == size
+
+
+def test_background_alone_judges_nothing():
+    first, second, third = grouped(1, 1, 1)
+    members = [
+        replace(first, classes=frozenset({0, 1})),
+        *(replace(one, classes=frozenset({0})) for one in (second, third)),
+    ]
+    split = split_blocks(members)
+    assert split.validation == ()
+    assert [part.box for part in split.train] == [((0, 200), (0, 300))] * 3
+
+
 def test_a_single_small_image_cannot_be_validated():
     split = split_pairs([Member(name="a", shape=(60, 60))])
     assert isinstance(split, BlockSplit)
@@ -152,7 +291,7 @@ def test_a_single_small_image_cannot_be_validated():
 
 
 def test_small_images_among_large_ones_are_for_training():
-    split = split_blocks([(60, 60), (300, 300), (1, 1)])
+    split = split_blocks(of_shapes([(60, 60), (300, 300), (1, 1)]))
     assert [part.image for part in split.validation] == [1]
     assert [part.image for part in split.train] == [0, 1, 2]
 

@@ -151,6 +151,14 @@ def test_a_header_is_changed_in_a_copy():
     assert changed.classes == model.classes
 
 
+@pytest.mark.parametrize("shape", [(30, 41), (5, 9, 7)])
+def test_an_answer_that_is_not_finite_is_an_image_error(shape):
+    model = model_of(len(shape))
+    list(model.weights().values())[-1].fill_(torch.nan)  # the bias of the last layer: a ReLU would make it 0
+    with pytest.raises(ImageError, match=r"a\.tif: what the network says of it is not finite, as if values were far"):
+        model.answer(image_of(shape, name="a.tif"))
+
+
 def test_tiles_are_counted():
     told = []
     config = PredictConfig(tile=32, context=0)

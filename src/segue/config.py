@@ -1,6 +1,5 @@
 """Plans as TOML and back. Every mistake in a file is named with its place, what is allowed and the nearest name."""
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from segue.errors import UsageError
+from segue.errors import UsageError, did_you_mean
 from segue.plan import Plan
 
 
@@ -76,8 +75,6 @@ def _check_names(plain: Mapping[str, Any], kind: Any, *, where: str, source: str
     known = [field.name for field in fields(kind)]
     for name, value in plain.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
-            raise UsageError(f'{source}: "{where}{name}" is not a setting; {hint}')
+            raise UsageError(f'{source}: "{where}{name}" is not a setting; {did_you_mean(name, known)}')
         if is_dataclass(hints[name]) and isinstance(value, Mapping):
             _check_names(value, hints[name], where=f"{where}{name}.", source=source)

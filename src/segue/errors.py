@@ -19,6 +19,15 @@
 Every message is one sentence or two: the value that was given, what is allowed, and the way out.
 """
 
+import difflib
+from collections.abc import Sequence
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """The way out for a `name` that does not exist: the nearest of those `known`, or all if none is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
+
 
 class SegueError(Exception):
     """The root of the tree: everything Segue raises on purpose."""

@@ -14,6 +14,7 @@ from segue.channels import with_channels
 from segue.errors import ImageError
 from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.scratch import Readable, View
+from segue.io.staging import bands
 from segue.model.device import best_device
 from segue.model.file import ModelFile, ModelHeader, read_model, write_model
 from segue.model.unet import UNet
@@ -110,7 +111,8 @@ class Model:
     ) -> Answer:
         """Everything the network says of an image.
 
-        Raises ImageError if the image does not fit the network, or would have more than `max_pixels` values there.
+        Raises ImageError if the image does not fit the network, would have more than `max_pixels` values there, or
+        leads it to numbers that are not finite.
 
         An image that says another pixel size than that of the network is resampled to it as a whole, and what the
         network says is interpolated back: the answer lies on the pixels of the image.
@@ -120,7 +122,7 @@ class Model:
         seen = with_pixel_size(image, self.working, max_pixels=max_pixels)
         scaling = measure(seen, self.header.normalization)
         normalized = View(seen.pixels.shape, lambda box: rescale(seen.pixels[box], scaling))
-        values = self.apply(normalized, config=config, progress=progress)
+        values = self.apply(normalized, name=image.name, config=config, progress=progress)
         values = resample_values(values, image.shape)
         auxiliary = dict(zip(self.header.auxiliary, values[len(self.classes) :], strict=True))
         return Answer(
@@ -143,15 +145,19 @@ class Model:
         self,
         pixels: Readable,
         *,
+        name: str = "",
         config: PredictConfig | None = None,
         progress: Progress | None = None,
         out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """The bare answer of the network for normalised pixels of its own pixel size, as `predict` gives it."""
+        """The bare answer of the network for normalised pixels of its own pixel size, as `predict` gives it.
+
+        Raises ImageError, naming the image `name`, if it is not finite.
+        """
         config = config or self.prediction()
         if config.precision not in self._prepared:
             self._prepared[config.precision] = prepare(self._network, config)
-        return predict(
+        answer = predict(
             self._prepared[config.precision],
             pixels,
             classes=len(self.classes),
@@ -159,6 +165,8 @@ class Model:
             progress=progress,
             out=out,
         )
+        _check_finite(answer, name)
+        return answer
 
     def probabilities(self, image: Image, *, config: PredictConfig | None = None) -> NDArray[np.float32]:
         """(K, [Z,] Y, X) float32 in [0, 1], sums to 1 over K. Raises ImageError as `answer` does."""
@@ -178,6 +186,16 @@ class Model:
     def with_header(self, **changes: object) -> "Model":
         """The same network with other entries in its header."""
         return Model(self.header.model_copy(update=changes), self._network)
+
+
+def _check_finite(answer: Readable, name: str) -> None:
+    """Raise ImageError if a number of `answer`, (outputs, [Z,] Y, X), is NaN or infinite."""
+    for part in bands(answer.shape[1:]):
+        if not np.isfinite(answer[(slice(0, answer.shape[0]), *part)]).all():
+            raise ImageError(
+                f"{name or 'the image'}: what the network says of it is not finite, as if values were far beyond those "
+                "it was trained on; look for wild pixels and replace them, for example by the median around them"
+            )
 
 
 def load(path: Path | str) -> Model:

@@ -72,6 +72,13 @@ def test_the_text_names_the_worst_images_first(world, perfect, segue):
     assert "worst by average_precision: c3 (0.0000), " in answer.out
 
 
+def test_of_membranes_the_text_has_the_scores_at_one_threshold_for_all_images_too(world, perfect, segue):
+    lines = segue("evaluate", world.data, perfect, "--as", "membranes").out.splitlines()
+    assert {"v_rand", "pooled/v_rand", "pooled/v_info", "pooled/adapted_rand_error"} <= {
+        line.split()[0] for line in lines
+    }
+
+
 def test_images_without_a_prediction_are_named_and_not_scored(world, perfect, segue):
     (perfect / "c1.tif").unlink()
     answer = segue("evaluate", world.data, perfect, "--json", "-")

@@ -10,6 +10,9 @@ import tifffile
 from segue.io.images import read_image, write_image, write_labels
 from segue.simulate import CellsConfig, simulate_cells
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+"""That of pycocotools."""
+
 PLAN = """
 precision = "fp32"
 mirror = false
@@ -93,4 +96,4 @@ def test_stacks_are_learnt_and_their_objects_counted_measured_and_outlined(stack
     assert planes == there.keys()
     regions = roiread(out / "s0.rois.zip")
     assert isinstance(regions, list)
-    assert {(int(region.name), region.z_position - 1) for region in regions} == there.keys()
+    assert {(int(region.name), region.position - 1) for region in regions} == there.keys()

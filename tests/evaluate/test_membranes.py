@@ -7,13 +7,15 @@ from scipy import ndimage
 
 from segue.arrays import IGNORE, Labels
 from segue.errors import LabelError
+from segue.evaluate.counts import ratio
 from segue.evaluate.membranes import (
-    adapted_rand_error,
-    information_score,
-    rand_score,
+    adapted_rand_counts,
+    information_counts,
+    rand_counts,
     score_membranes,
     thin_borders,
 )
+from segue.evaluate.summary import ImageScores, summarise
 from segue.objects.overlaps import count_overlaps
 
 TWO_CELLS = np.ones((6, 9), np.int32)
@@ -50,8 +52,8 @@ def test_v_rand_and_v_info_equal_their_definitions_over_pairs_of_pixels(seed):
     truth = rng.integers(1, 4, (7, 9)).astype(np.int32)
     predicted = rng.integers(0, 5, (7, 9)).astype(np.int32)
     overlaps = count_overlaps(truth, predicted)
-    assert rand_score(overlaps) == pytest.approx(slow_rand(truth, predicted))
-    assert information_score(overlaps) == pytest.approx(slow_information(truth, predicted))
+    assert ratio(*rand_counts(overlaps)) == pytest.approx(slow_rand(truth, predicted))
+    assert ratio(*information_counts(overlaps)) == pytest.approx(slow_information(truth, predicted))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -61,7 +63,7 @@ def test_the_adapted_rand_error_equals_that_of_scikit_image_if_no_true_cell_hold
     rng = np.random.default_rng(seed)
     truth, predicted = rng.integers(1, 5, (8, 9)), rng.integers(1, 6, (8, 9))
     expected = library(truth, predicted)[0]
-    assert adapted_rand_error(count_overlaps(truth, predicted)) == pytest.approx(expected)
+    assert ratio(*adapted_rand_counts(count_overlaps(truth, predicted))) == pytest.approx(expected)
 
 
 def test_predicted_membrane_inside_of_a_true_cell_is_in_no_pair_but_one_more_segment_for_scikit_image():
@@ -69,7 +71,7 @@ def test_predicted_membrane_inside_of_a_true_cell_is_in_no_pair_but_one_more_seg
 
     truth, predicted = np.array([[1, 1, 1, 1]]), np.array([[1, 1, 0, 0]])
     # Pairs in one segment of both, of the prediction, of the truth: 2, 2, 12; with the zeros as a segment 4, 4, 12.
-    assert adapted_rand_error(count_overlaps(truth, predicted)) == pytest.approx(1 - 2 * 2 / (2 + 12))
+    assert ratio(*adapted_rand_counts(count_overlaps(truth, predicted))) == pytest.approx(1 - 2 * 2 / (2 + 12))
     assert library(truth, predicted)[0] == pytest.approx(1 - 2 * 4 / (4 + 12))
 
 
@@ -82,7 +84,7 @@ def test_information_agrees_with_the_variation_of_information_of_scikit_image():
     overlaps = count_overlaps(truth, predicted)
     entropies = [-(p * np.log2(p)).sum() for p in (overlaps.truth_areas / 400, overlaps.predicted_areas / 400)]
     # VI = H(S) + H(T) - 2 I, hence V_info = 1 - VI / (H(S) + H(T))
-    assert information_score(overlaps) == pytest.approx(1 - (split + merge) / sum(entropies))
+    assert ratio(*information_counts(overlaps)) == pytest.approx(1 - (split + merge) / sum(entropies))
 
 
 def test_a_merge_of_two_equal_cells_scores_as_on_paper():
@@ -184,6 +186,67 @@ def test_ignored_pixels_never_count():
     assert first.pixel_error == second.pixel_error == 0
     assert first.squared_error == second.squared_error
     assert first.warping_error == second.warping_error == 0
+
+
+PAIR = np.array([[1, 1, 0, 2, 2]])
+"""Two cells of two pixels."""
+STRONG = np.array([[0.9, 0.9, 0.5, 0.9, 0.9]], np.float32)
+"""Cut at 0.25 the cells are one, at 0.75 they are those of `PAIR`."""
+WEAK = np.array([[0.5, 0.5, 0.1, 0.5, 0.5]], np.float32)
+"""Cut at 0.25 the cells are those of `PAIR`, at 0.75 there are none."""
+
+
+def entry(predicted, *, truth=PAIR, **settings) -> ImageScores:
+    scores = score_membranes(truth, predicted, **settings)
+    return {"name": "", "metrics": scores.metrics(), "ratios": scores.ratios()}
+
+
+def means(*entries: ImageScores) -> dict[str, float]:
+    return {name: one["mean"] for name, one in summarise(entries)["metrics"].items()}
+
+
+def test_a_stack_is_cut_at_one_threshold_and_the_best_one_is_taken_after_its_slices_were_added():
+    found = means(*(entry(one, thresholds=(0.25, 0.75)) for one in (STRONG, WEAK)))
+    assert found["v_rand"] == found["v_info"] == 1  # each image has a threshold that suits it
+    assert found["adapted_rand_error"] == 0
+    # V_rand: 8 / (16/2 + 8/2) and 8/8 at 0.25; 8/8 and 4 / (4/2 + 8/2) at 0.75, where all pixels are single.
+    assert found["pooled/v_rand"] == pytest.approx(max((8 + 8) / (12 + 8), (8 + 4) / (8 + 6)))
+    # V_info in bits: 0 / (0/2 + 1/2) and 1/1 at 0.25; 1/1 and 1 / (2/2 + 1/2) at 0.75; 4 pixels each.
+    assert found["pooled/v_info"] == pytest.approx(max((0 + 1) / (0.5 + 1), (1 + 1) / (1 + 1.5)))
+    # Pairs: 1 - 2 * 4 / (12 + 4) and none wrong of 8 at 0.25; none wrong of 8 and 1 - 0 / (0 + 4) at 0.75.
+    assert found["pooled/adapted_rand_error"] == pytest.approx(min((8 + 0) / (16 + 8), (0 + 4) / (8 + 4)))
+
+
+def test_the_information_of_an_image_weighs_by_its_pixels():
+    wide = np.tile(PAIR, (3, 1))
+    merged, split = np.ones((1, 5)), np.tile(WEAK, (3, 1))
+    found = means(entry(merged, thresholds=(0.25,)), entry(split, truth=wide, thresholds=(0.25,)))
+    assert found["pooled/v_info"] == pytest.approx((4 * 0 + 12 * 1) / (4 * 0.5 + 12 * 1))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_one_image_the_pooled_scores_are_its_own(seed):
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((7, 9)) < 0.6).astype(np.int32)
+    for predicted in (rng.random((7, 9)), (rng.random((7, 9)) < 0.6).astype(np.int32), np.ones((7, 9))):
+        for true in (truth, np.ones((7, 9), np.int32)):
+            found = means(entry(predicted, truth=true))
+            for name in ("v_rand", "v_info", "adapted_rand_error"):
+                assert found[f"pooled/{name}"] == found[name]
+
+
+def test_a_binary_map_among_others_is_the_same_at_every_threshold():
+    binary = np.array([[1, 1, 1, 1, 1]])
+    both = means(entry(binary), entry(STRONG))
+    as_map = means(entry(binary * 0.95), entry(STRONG))
+    assert both["pooled/v_rand"] == as_map["pooled/v_rand"] == pytest.approx((8 + 8) / (12 + 8))
+    assert both["pooled/v_info"] == as_map["pooled/v_info"]
+
+
+def test_images_without_true_cells_add_nothing_to_the_pooled_scores():
+    nothing = entry(np.ones((1, 5)), truth=np.zeros((1, 5), int))
+    assert means(nothing)["pooled/v_rand"] is None
+    assert means(nothing, entry(STRONG))["pooled/v_rand"] == means(entry(STRONG))["pooled/v_rand"]
 
 
 def test_thinning_gives_every_pixel_to_the_nearest_segment():

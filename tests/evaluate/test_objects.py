@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from segue.arrays import IGNORE, Labels
 from segue.errors import LabelError
 from segue.evaluate.objects import score_objects
+from segue.evaluate.summary import ImageScores, summarise
 
 TRUTH = np.array(
     [
@@ -394,6 +395,20 @@ def test_classes_of_other_names_are_refused():
     other = Labels(ids=ROW, kind="objects", classes=("background", "a", "b"), object_classes={1: 1, 2: 1, 3: 1, 4: 1})
     with pytest.raises(LabelError, match="those of the prediction background, a, b; give both the same names"):
         score_objects(RED_RED_WHITE_WHITE, other)
+
+
+@pytest.mark.parametrize(("objects", "expected"), [(2, 0), (3, 0), (5, 1 - 30 / 50)])
+def test_false_objects_of_an_image_without_true_ones_cost_in_the_pooled_det(objects, expected):
+    row = np.arange(60)[None]
+    perfect = score_objects(row % 2 * (row < 2 * objects) * row, row % 2 * (row < 2 * objects) * row)
+    empty = score_objects(row * 0, row % 2 * row)  # 30 false ones
+    assert (perfect.true_objects, empty.predicted_objects) == (objects, 30)
+    rows: list[ImageScores] = [
+        {"name": "", "metrics": one.metrics(), "ratios": dict(one.ratios())} for one in (perfect, empty)
+    ]
+    found = summarise(rows)["metrics"]
+    assert found["pooled/det"]["mean"] == pytest.approx(expected)
+    assert found["det"]["mean"] == 1  # the empty image has none
 
 
 def test_pooled_det_is_one_minus_the_costs_over_those_of_all_objects():

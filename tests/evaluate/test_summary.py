@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from segue.evaluate.counts import Ratio
+from segue.evaluate.counts import Greatest, Least, Ratio
 from segue.evaluate.summary import ImageScores, larger_is_worse, summarise, worst_first
 
 
@@ -74,6 +74,30 @@ def test_pooled_scores_add_counts_before_they_divide():
     found = summarise(entries)["metrics"]["pooled/a"]
     assert found["mean"] == pytest.approx(9 / 10)
     assert (found["low"], found["high"]) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(("kind", "interval"), [(Greatest, (0.5, 1.0)), (Least, (0.0, 0.5))])
+def test_the_best_entry_is_taken_after_counts_are_added_in_every_drawn_set_too(kind, interval):
+    entries = images(0.0, 0.0)
+    entries[0]["ratios"] = {"pooled/a": kind((4.0, 0.0, 7.0), (4.0, 5.0, 0.0))}
+    entries[1]["ratios"] = {"pooled/a": kind((1.0, 5.0, 0.0), (6.0, 5.0, 0.0))}
+    # Both together: 5/10, 5/10 and nothing; twice the first: 4/4 and 0/5; twice the second: 1/6 and 5/5.
+    found = summarise(entries)["metrics"]["pooled/a"]
+    assert (found["mean"], found["low"], found["high"]) == (0.5, *interval)
+
+
+@pytest.mark.parametrize(("kind", "best"), [(Greatest, 0.6), (Least, 0.5)])
+def test_the_best_of_several_entries_is_the_greatest_or_the_least(kind, best):
+    entries = images(0.0)
+    entries[0]["ratios"] = {"pooled/a": kind((5.0, 6.0), (10.0, 10.0))}
+    assert summarise(entries)["metrics"]["pooled/a"]["mean"] == best
+
+
+def test_a_ratio_of_one_entry_stands_for_as_many_as_those_of_other_images():
+    entries = images(0.0, 0.0)
+    entries[0]["ratios"] = {"pooled/a": Greatest((1.0,), (2.0,))}
+    entries[1]["ratios"] = {"pooled/a": Greatest((0.0, 3.0), (2.0, 4.0))}
+    assert summarise(entries)["metrics"]["pooled/a"]["mean"] == 4 / 6
 
 
 def test_pooled_numerators_count_even_where_the_denominator_is_zero():

@@ -178,6 +178,16 @@ def test_one_mask_under_two_images_is_named():
     assert rules.SAME_MASK in rules_of(pairs)
 
 
+def test_ids_that_are_colours_are_named_as_colours_and_may_have_gaps():
+    ids = np.zeros((9, 9), np.int32)
+    ids[0, :2] = ids[8, :2] = 0xFF8000
+    pair = examined(Image(pixels=np.ones((1, 9, 9), np.float32)), Labels(ids=ids, kind="objects"))
+    hits = {hit.rule: hit.detail for hit in judge_pair(pair, coding="colour")}
+    assert hits[rules.IN_PIECES] == 'id "#ff8000"'
+    assert rules.NOT_CONSECUTIVE not in hits
+    assert rules.NOT_CONSECUTIVE in {hit.rule for hit in judge_pair(pair)}
+
+
 def test_pixel_sizes_that_differ_are_a_note():
     pairs = sparse_cells(3)
     space = replace(pairs[0][0].space, pixel_size=(0.5, 0.5), unit="micrometer")

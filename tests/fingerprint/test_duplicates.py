@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from segue.arrays import Image
 from segue.fingerprint.duplicates import equal_images, similar_images
 from segue.fingerprint.measures import ImageMeasure, measure_image
-from segue.simulate import CellsConfig, simulate_cells
+from segue.simulate import CellsConfig, MembranesConfig, simulate_cells, simulate_membranes
 
 
 def measures(arrays) -> list[ImageMeasure]:
@@ -31,6 +31,33 @@ def test_a_common_field_of_view_does_not_make_images_similar():
     disc = np.hypot(*np.indices((96, 96)) - 48) < 44
     fields = [np.where(disc, 100 + cells(seed), 0) for seed in range(10)]
     assert similar_images(measures(fields)) == []
+
+
+@pytest.mark.parametrize("field", [0, 100, 1000])
+def test_nearly_empty_images_of_a_common_field_of_view_are_not_similar(field):
+    disc = np.hypot(*np.indices((96, 96)) - 48) < 44
+    sparse = [simulate_cells((96, 96), seed=seed, config=CellsConfig(density=0.03))[0].pixels for seed in range(30)]
+    assert similar_images(measures([np.where(disc, field + pixels, 0) for pixels in sparse])) == []
+
+
+def test_many_membranes_are_not_similar():
+    config = MembranesConfig(diameter=12, shading=0.9)
+    assert (
+        similar_images(measures([simulate_membranes((96, 96), seed=s, config=config)[0].pixels for s in range(12)]))
+        == []
+    )
+
+
+@pytest.mark.parametrize("step", [0.25, 0.5, 1, 2])
+def test_the_frames_of_a_slow_sequence_are_similar(step):
+    scene = cells(0, shape=(256, 320))[0]
+    generator = np.random.default_rng(0)
+    shifted = np.arange(256) + step * np.arange(30)[:, None]
+    frames = [
+        np.stack([np.interp(columns, np.arange(320), row) for row in scene]) + generator.normal(0, 5, (256, 256))
+        for columns in shifted
+    ]
+    assert similar_images(measures([frame[None] for frame in frames])) == [tuple(range(30))]
 
 
 @pytest.mark.parametrize(

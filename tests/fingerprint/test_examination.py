@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from segue.arrays import Image, Labels
 from segue.fingerprint import examine
 from segue.io.datasets import find_pairs
 from segue.io.images import write_image, write_labels, write_png
+from segue.io.labels import read_mask
 from segue.simulate import CellsConfig, simulate_cells, simulate_membranes
 
 
@@ -87,6 +89,28 @@ def test_hundreds_of_files_with_the_same_trouble_become_one_line(tmp_path):
     result = examine(find_pairs(folder))
     (error,) = result.errors
     assert error.reason.startswith("7 of 7 files cannot be used, the first is")
+
+
+def test_hundreds_of_images_without_a_mask_become_one_line(tmp_path):
+    folder = write_set(tmp_path, cells(4))
+    for number in range(200):
+        (folder / "images" / f"alone{number}.tif").write_bytes(b"")
+    (warning,) = [one for one in examine(find_pairs(folder)).findings if "no mask" in one.reason]
+    assert warning.reason.startswith("200 files are alike, the first is ")
+
+
+def test_colours_as_ids_are_not_said_to_have_gaps(tmp_path):
+    folder = write_set(tmp_path, cells(3))
+    for mask in list((folder / "masks").iterdir()):
+        ids = read_mask(mask).values
+        mask.unlink()
+        colours = np.stack([ids * 37 % 256, ids * 91 % 256, ids * 53 % 256], axis=-1).astype(np.uint8)
+        Pillow.fromarray(colours).save(mask.with_suffix(".png"))
+    (folder / "dataset.toml").write_text('labels = "objects"')
+    found = examine(find_pairs(folder))
+    assert found.spec is not None
+    assert found.spec.coding == "colour"
+    assert not [one for one in found.findings if "consecutive" in one.reason]
 
 
 def test_what_the_description_says_is_kept(tmp_path):

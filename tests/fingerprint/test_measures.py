@@ -144,6 +144,21 @@ def test_very_high_ids_are_counted_like_low_ones():
     assert other.highest_id == 2_000_000_000
 
 
+def test_ids_that_are_colours_take_no_memory_for_the_colours_between(monkeypatch):
+    lengths = []
+    bincount = np.bincount
+
+    def counted(values, minlength=0):
+        lengths.append(minlength)
+        return bincount(values, minlength=minlength)
+
+    monkeypatch.setattr(np, "bincount", counted)
+    objects = measure_labels(objects_of([[0xFF8000, 0], [0, 0x00FF00]])).objects
+    assert objects is not None
+    assert objects.sizes.tolist() == [1, 1]
+    assert max(lengths) <= 4
+
+
 @pytest.mark.parametrize("ids", [np.zeros((3, 3)), np.full((3, 3), IGNORE), np.zeros((0, 0))])
 def test_masks_without_objects_are_empty(ids):
     measure = measure_labels(objects_of(ids))

@@ -1,6 +1,7 @@
 """Hits become findings that people can read, however many there are."""
 
-from segue.fingerprint.rules import EMPTY, NOT_CONSECUTIVE, NOT_FINITE, UNUSABLE, Hit, to_findings
+from segue.fingerprint.rules import EMPTY, NOT_CONSECUTIVE, NOT_FINITE, UNUSABLE, Hit, as_hit, to_findings
+from segue.io.findings import Finding
 
 
 def hits(rule, count, detail="") -> list[Hit]:
@@ -36,6 +37,20 @@ def test_error_messages_that_differ_in_numbers_and_paths_only_are_merged():
         "5 of 9 files cannot be used, the first is 0.png: its shape is 0 x 8, see /a/0.png",
         "it is truncated",
     ]
+
+
+def test_what_the_layout_noticed_is_said_once_for_many_files_whatever_their_names():
+    names = ("mouse", "rat", "t1", "t2")
+    lonely = [
+        Finding(
+            severity="warning", file=f"images/{name}.png", reason=f"there is no mask for {name!r}", remedy="draw it"
+        )
+        for name in names
+    ]
+    assert to_findings([as_hit(one) for one in lonely[:3]], files=9) == lonely[:3]
+    (finding,) = to_findings([as_hit(one) for one in lonely], files=9)
+    assert (finding.severity, finding.file, finding.remedy) == ("warning", "images", "draw it")
+    assert finding.reason == "4 files are alike, the first is images/mouse.png: there is no mask for 'mouse'"
 
 
 def test_nothing_found_gives_no_finding():

@@ -8,6 +8,7 @@ from PIL import Image as Pillow
 
 from segue.arrays import IGNORE
 from segue.errors import DatasetError, ImageError, LabelError, MissingInputError
+from segue.fingerprint import examine
 from segue.io.datasets import described_pixel_size, find_pairs, read_pair, resolve_spec
 from segue.io.labels import LabelSpec
 
@@ -95,6 +96,18 @@ def test_a_pair_reads_as_image_and_labels_of_one_shape(tmp_path):
     assert labels.name.endswith("a.png")
 
 
+def test_a_group_that_does_not_fit_all_names_is_a_warning_that_counts_those_it_fits(tmp_path):
+    own_layout(tmp_path, ("x_t1", "x_t2", "y"), toml=r"group = '(.+)_t\d+'")
+    (warning,) = find_pairs(tmp_path).findings
+    assert warning.severity == "warning"
+    assert "fits only 2 of 3 names, and not 'y'; an image that it does not fit is a group of its own" in warning.reason
+    own_layout(tmp_path, ("x_t1", "x_t2", "y"), toml=r"group = '(.+)_T\d+'")
+    (warning,) = find_pairs(tmp_path).findings
+    assert "fits none of the 3 names, such as 'x_t1'" in warning.reason
+    own_layout(tmp_path, ("x_t1", "x_t2", "y"), toml=r"group = '^(.)'")
+    assert find_pairs(tmp_path).findings == ()
+
+
 def test_outside_of_the_region_everything_is_ignored(tmp_path):
     own_layout(tmp_path, ("a",), toml='region = "fov"')
     inside = np.zeros_like(MASK)
@@ -111,6 +124,16 @@ def test_a_region_that_is_not_there_is_an_error(tmp_path):
         find_pairs(tmp_path)
     (tmp_path / "fov").mkdir()
     assert reasons(find_pairs(tmp_path)) == ["error: fov/ has no region with the stem 'a'"]
+
+
+def test_a_region_may_be_named_as_a_mask_is_but_only_one_for_an_image(tmp_path):
+    own_layout(tmp_path, ("a",), toml='region = "fov"')
+    region = put(tmp_path / "fov" / "a_mask.png", MASK)
+    pairs = find_pairs(tmp_path)
+    assert (pairs[0].region, pairs.findings) == (region, ())
+    put(tmp_path / "fov" / "a_seg.png", MASK)
+    with pytest.raises(DatasetError, match=r"fov: a_mask\.png and a_seg\.png are both for one image"):
+        find_pairs(tmp_path)
 
 
 def test_a_region_outside_of_the_data_set_is_refused(tmp_path):
@@ -142,6 +165,37 @@ def test_a_mask_of_another_shape_is_an_error_that_names_both_files(tmp_path, mas
         read_pair(find_pairs(tmp_path)[0], BINARY)
     assert "masks" in str(caught.value)
     assert "images" in str(caught.value)
+
+
+def put_at(path, affine):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 4, 5), np.uint8), affine), path)
+
+
+def test_a_mask_or_region_that_says_it_lies_elsewhere_than_its_image_is_an_error(tmp_path):
+    turned = np.diag([-1.0, -1, 2, 1])
+    put_at(tmp_path / "images" / "a.nii", turned)
+    put_at(tmp_path / "masks" / "a.nii", turned)
+    put_at(tmp_path / "fov" / "a.nii", np.eye(4))
+    assert read_pair(find_pairs(tmp_path)[0], BINARY)[1].shape == (5, 4, 3)
+    (tmp_path / "dataset.toml").write_text('region = "fov"')
+    with pytest.raises(
+        LabelError, match=r"fov/a\.nii: mask and image .* say they lie differently in space: RAS .* LPS"
+    ):
+        read_pair(find_pairs(tmp_path)[0], BINARY)
+    put_at(tmp_path / "masks" / "a.nii", np.eye(4))
+    with pytest.raises(LabelError, match=r"masks/a\.nii: mask and image .* say they lie differently in space"):
+        read_pair(find_pairs(tmp_path)[0], BINARY)
+
+
+def test_channels_that_say_they_lie_differently_are_an_error(tmp_path):
+    nunet = nnunet(tmp_path, {"background": 0, "a": 1, "b": 2}, channels=2)
+    pairs = find_pairs(nunet)
+    assert read_pair(pairs[0], resolve_spec(pairs).spec)[0].channels == 2
+    values = np.zeros((2, 3, 4), np.int16)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([1, -1, 1, 1])), nunet / "imagesTr" / "c_2_0001.nii.gz")
+    with pytest.raises(ImageError, match=r"c_2_0001\.nii\.gz: this channel and the first.* lie differently in space"):
+        read_pair(pairs[0], resolve_spec(pairs).spec)
 
 
 def test_without_a_description_the_masks_say_what_they_mean(tmp_path):
@@ -188,6 +242,52 @@ def test_one_folder_with_mask_endings_is_read(tmp_path):
     pairs = find_pairs(tmp_path)
     assert [pair.name for pair in pairs] == ["a", "b"]
     assert pairs.layout == "endings"
+
+
+def test_cellpose_data_are_read_under_the_names_of_their_images(tmp_path):
+    for name in ("000", "001"):
+        put(tmp_path / f"{name}_img.png")
+        put(tmp_path / f"{name}_masks.png", MASK)
+    pairs = find_pairs(tmp_path)
+    assert [pair.name for pair in pairs] == ["000_img", "001_img"]  # as predictions are named
+    assert pairs.findings == ()
+
+
+@pytest.mark.parametrize(("images", "masks"), [("Images", "Masks"), ("image", "mask"), ("IMAGES", "Label")])
+def test_the_folders_of_images_and_masks_may_be_named_in_any_case_and_number(tmp_path, images, masks):
+    image = put(tmp_path / images / "a.png")
+    put(tmp_path / masks / "a.png", MASK)
+    (tmp_path / "dataset.toml").write_text("pixel_size = [1.0, 2.0]")
+    assert [pair.name for pair in find_pairs(tmp_path)] == ["a"]
+    assert described_pixel_size(image) == (1.0, 2.0)
+
+
+def test_a_second_folder_of_masks_is_said_to_be_ignored_unless_the_description_names_it(tmp_path):
+    own_layout(tmp_path, ("a",))
+    put(tmp_path / "labels" / "a.png", MASK)
+    pairs = find_pairs(tmp_path)
+    assert pairs[0].mask == tmp_path / "masks" / "a.png"
+    assert reasons(pairs) == ["note: this folder is ignored, because the masks are taken from masks/"]
+    assert pairs.findings[0].file == str(tmp_path / "labels")
+    (tmp_path / "dataset.toml").write_text('region = "labels/"')
+    assert find_pairs(tmp_path).findings == ()
+
+
+def one_object(row):
+    mask = np.zeros_like(MASK)
+    mask[row] = 255
+    return mask
+
+
+def test_masks_may_lie_in_a_folder_for_each_image_one_file_an_object(tmp_path):
+    for name in ("a.1", "b"):
+        put(tmp_path / "images" / f"{name}.png")
+        for row in range(2):
+            put(tmp_path / "masks" / name / f"{row}.png", one_object(row))
+    pairs = find_pairs(tmp_path)
+    assert [pair.name for pair in pairs] == ["a.1", "b"]
+    assert pairs.findings == ()
+    assert read_pair(pairs[0], resolve_spec(pairs).spec)[1].ids.tolist() == [[1] * 4, [2] * 4, [0] * 4]
 
 
 def nnunet(root, labels, *, channels=1, suffix=".nii.gz", **more):
@@ -291,6 +391,28 @@ def test_nnunet_labels_that_cannot_be_used_are_explained(tmp_path, labels, messa
         find_pairs(nnunet(tmp_path, labels))
 
 
+def test_nnunet_without_dataset_json_is_read_if_no_name_has_a_channel_and_else_says_what_is_missing(tmp_path):
+    nnunet(tmp_path, {"background": 0, "a": 1})
+    (tmp_path / "dataset.json").unlink()
+    with pytest.raises(DatasetError, match=r"dataset\.json is missing, which says how many channels"):
+        find_pairs(tmp_path)
+    for path in (tmp_path / "imagesTr").iterdir():
+        path.rename(path.with_name(path.name.replace("_0000", "")))
+    pairs = find_pairs(tmp_path)
+    assert [pair.name for pair in pairs] == ["c_2", "c_10"]
+    assert resolve_spec(pairs).spec.values == {0: 0, 1: 1, 2: 2}
+    (tmp_path / "labelsTr").rename(tmp_path / "other")
+    with pytest.raises(DatasetError, match="there is imagesTr/ but no labelsTr/"):
+        find_pairs(tmp_path)
+
+
+def test_a_byte_order_mark_before_dataset_json_is_no_mistake(tmp_path):
+    nnunet(tmp_path, {"background": 0, "a": 1, "b": 2})
+    text = (tmp_path / "dataset.json").read_text("utf-8")
+    (tmp_path / "dataset.json").write_text(text, "utf-8-sig")
+    assert find_pairs(tmp_path).description.classes == ("background", "a", "b")
+
+
 def test_a_damaged_dataset_json_is_explained(tmp_path):
     nnunet(tmp_path, {"background": 0, "a": 1})
     (tmp_path / "dataset.json").write_text('{"labels": ')
@@ -356,6 +478,44 @@ def test_the_layout_of_the_data_science_bowl_is_read(tmp_path):
     _, labels = read_pair(pairs[0], resolve_spec(pairs).spec)
     assert labels.ids.tolist() == [[1] * 4, [2] * 4, [0] * 4]
     assert reasons(pairs) == ["error: it holds 0 images and 0 masks; it is left out"]
+
+
+def bowl(root, **files):
+    """Cases with one image and so many files of masks."""
+    for case, count in files.items():
+        put(root / case / "images" / "a.png")
+        (root / case / "masks").mkdir()
+        for row in range(count):
+            put(root / case / "masks" / f"{row}.png", one_object(row) if count > 1 else MASK)
+    return root
+
+
+def test_an_empty_folder_of_objects_is_an_image_without_objects(tmp_path):
+    pairs = find_pairs(bowl(tmp_path, c1=2, c2=0))
+    assert pairs.findings == ()
+    spec = resolve_spec(pairs).spec
+    assert [read_pair(pair, spec)[1].ids.max() for pair in pairs] == [2, 0]
+    examination = examine(pairs)
+    assert examination.errors == ()
+    empty = [one.file for one in examination.findings if "no object" in one.reason]
+    assert empty == [str(tmp_path / "c2" / "masks")]
+
+
+def test_cases_with_one_mask_file_each_are_ordinary_pairs(tmp_path):
+    pairs = find_pairs(bowl(tmp_path, c1=1, c2=1))
+    assert [pair.mask for pair in pairs] == [tmp_path / case / "masks" / "0.png" for case in ("c1", "c2")]
+    spec = resolve_spec(pairs).spec
+    assert (spec.kind, spec.values) == ("classes", {0: 0, 255: 1})
+    pairs = find_pairs(bowl(tmp_path, c3=0))
+    assert [pair.name for pair in pairs] == ["c1", "c2"]
+    assert reasons(pairs) == [f"warning: {tmp_path / 'c3' / 'masks'} holds no mask; it is left out"]
+
+
+def test_a_folder_of_data_sets_is_said_to_be_one(tmp_path):
+    own_layout(tmp_path / "train")
+    own_layout(tmp_path / "val")
+    with pytest.raises(DatasetError, match=r"this folder holds data sets; give one of them, such as .*/train"):
+        find_pairs(tmp_path)
 
 
 def test_a_description_beside_a_foreign_layout_adds_to_it(tmp_path):

@@ -102,6 +102,12 @@ WRONG = {
         "can only say which value is background",
     ),
     "pixel size of one axis": ("pixel_size = [0.1]", "pixel_size is wrong"),
+    "pixel size no list": (
+        "pixel_size = 0.5",
+        r"pixel_size is wrong at 0\.5: it is a list of 2 or 3 numbers, \(z\) y x, such as \[0\.5, 0\.5\]",
+    ),
+    "pixel size by name no list": ("[pixel_sizes]\n'a*' = 0.5", "pixel_sizes is wrong at .* it is a list of 2 or 3"),
+    "classes no list": ("classes = 'cell'", "classes is wrong at 'cell': it is a list of names, such as"),
     "pixel size of nothing": ("pixel_size = [0.1, 0.0]", "pixel_size is wrong at 0.0"),
     "pixel size infinite": ("pixel_size = [0.1, inf]", "pixel_size is wrong at inf"),
     "pixel sizes by name": ("[pixel_sizes]\n'a*' = [0.1, 0.2, 0.3, 0.4]", "pixel_sizes is wrong at .*2 or 3 numbers"),
@@ -117,6 +123,11 @@ def test_a_mistake_is_explained(tmp_path, name):
     with pytest.raises(DatasetError, match=message) as caught:
         described(tmp_path, text)
     assert str(caught.value).startswith(str(tmp_path / "dataset.toml"))
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    (tmp_path / "dataset.toml").write_text("ignore = 3", "utf-8-sig")
+    assert read_description(tmp_path / "dataset.toml").ignore == 3
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):

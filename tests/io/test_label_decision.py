@@ -70,6 +70,15 @@ def test_spread_out_gray_codes_are_classes_even_if_each_is_in_one_piece(codes):
     assert decision.spec.values == {code: number for number, code in enumerate(codes)}
 
 
+@pytest.mark.parametrize(
+    ("codes", "confidence"),
+    [((0, 128, 255), "likely"), ((0, 85, 170, 255), "likely"), ((0, 10, 20, 30), "guess")],
+)
+def test_codes_in_one_piece_each_are_no_guess_only_if_they_are_even_and_end_at_255(codes, confidence):
+    rng = np.random.default_rng(0)
+    assert decided([np.array(codes)[discs(rng, len(codes) - 1)] for _ in range(4)]).confidence == confidence
+
+
 def test_nested_classes_of_one_piece_each_that_all_masks_share_are_classes():
     rng = np.random.default_rng(0)
     masks = []
@@ -82,6 +91,23 @@ def test_nested_classes_of_one_piece_each_that_all_masks_share_are_classes():
     decision = decided(masks)
     assert decision.spec.kind == "classes"
     assert decision.spec.values == {0: 0, 1: 1, 2: 2}
+    assert decision.confidence == "guess"
+    assert decided(masks, kind="classes").confidence == "sure"
+
+
+@pytest.mark.parametrize("deleted", [None, 2])
+@pytest.mark.parametrize("factor", [1, 10])
+def test_a_few_objects_in_each_mask_are_never_classes_without_a_doubt(deleted, factor):
+    rng = np.random.default_rng(0)
+    masks = [discs(rng, 4) for _ in range(5)]
+    masks[0][masks[0] == deleted] = 0
+    assert decided([mask * factor for mask in masks]).confidence == "guess"
+
+
+def test_a_few_objects_in_each_volume_are_never_classes_without_a_doubt():
+    rng = np.random.default_rng(0)
+    volumes = [np.repeat(discs(rng, 6)[np.newaxis, ::2, ::2], 5, axis=0) for _ in range(4)]
+    assert decided(volumes).confidence == "guess"
 
 
 def test_a_rare_class_that_some_masks_lack_does_not_make_objects():
@@ -128,6 +154,96 @@ def test_some_split_objects_do_not_make_classes():
             mask[y][mask[y] == number] = 0
         masks.append(mask)
     assert decided(masks).spec.kind == "objects"
+
+
+@pytest.mark.parametrize("objects", [12, 40])
+def test_stray_pixels_do_not_split_objects_into_classes(objects):
+    rng = np.random.default_rng(3)
+    masks = []
+    for _ in range(4):
+        mask = discs(rng, objects, radius=(3, 5))
+        empty = np.argwhere(mask == 0)
+        for number in range(1, objects + 1, 2):
+            mask[tuple(rng.choice(empty))] = number
+        masks.append(mask)
+    assert decided(masks).spec.kind == "objects"
+
+
+def test_a_class_of_many_small_pieces_is_still_in_several_pieces():
+    mask = np.zeros((SIZE, SIZE), np.int64)
+    for row in range(0, SIZE, 6):
+        for column in range(0, SIZE, 6):
+            mask[row : row + 2, column : column + 2] = 1 + (row + column) // 6 % 2
+    assert (summarise(raws([mask])[0]).pieces[1:] == 128).all()
+    assert decided([mask]).confidence == "sure"
+
+
+def test_strays_are_a_guess_and_named():
+    rng = np.random.default_rng(0)
+    masks = [np.repeat(np.repeat((discs(rng, 6) > 0) * 255, 2, axis=0), 2, axis=1) for _ in range(4)]
+    for mask in masks:
+        mask[3, 4], mask[90, 90] = 254, 1
+    decision = decided(masks)
+    assert decision.confidence == "guess"
+    assert "0.05% of the pixels are 1 or 254" in decision.sentence
+
+
+def test_masks_of_0_and_1_among_masks_of_0_and_255_are_a_guess():
+    rng = np.random.default_rng(0)
+    decision = decided([(discs(rng, 6) > 0) * (255 if number % 2 else 1) for number in range(5)])
+    assert decision.confidence == "guess"
+    assert "saved in different ways" in decision.sentence
+
+
+def test_more_than_16_classes_are_a_guess():
+    rng = np.random.default_rng(0)
+    assert decided([blobs(rng, 16) for _ in range(4)]).confidence == "sure"
+    assert decided([blobs(rng, 20) for _ in range(4)]).confidence == "guess"
+
+
+def photo(rng, *, bits=8, sigma=1.0):
+    """(SIZE, SIZE) of cells on a dark ground, with noise: what a microscope gives."""
+    light = ndimage.gaussian_filter(discs(rng, 12) > 0.0, sigma, output=float) * 0.5 + 0.2
+    return np.clip(light + rng.normal(0, 0.03, light.shape), 0, 1) * (2**bits - 1) // 1
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("count", [1, 5])
+def test_images_are_no_masks(bits, count):
+    rng = np.random.default_rng(0)
+    with pytest.raises(LabelError, match=r"values, too many.*are they images.*labels or values in dataset\.toml"):
+        decided([photo(rng, bits=bits).astype(np.int64) for _ in range(count)])
+
+
+def test_images_with_red_outlines_are_no_masks():
+    rng = np.random.default_rng(0)
+    images = [photo(rng).astype(np.int64) * 0x010101 for _ in range(3)]
+    for image in images:
+        image[10:30, 10] = 0xFF0000
+    with pytest.raises(LabelError, match="are they images"):
+        decide([summarise(one) for one in raws(images, coding="colour")])
+
+
+@pytest.mark.parametrize(("objects", "factor"), [(12, 18.0), (12, 20.0), (30, 8.0)])
+def test_smoothed_ids_of_objects_are_no_masks(objects, factor):
+    rng = np.random.default_rng(0)
+    ids = [discs(rng, objects, radius=(3, 6)) * factor for _ in range(4)]
+    with pytest.raises(LabelError, match="smoothed or resized"):
+        decided([ndimage.gaussian_filter(mask, 0.6).round().astype(np.int64) for mask in ids])
+
+
+def test_lines_resized_with_interpolation_are_no_masks():
+    lines = np.zeros((2 * SIZE, 2 * SIZE))
+    for number in range(2 * SIZE):
+        lines[number, [number, number * number // 400, -1 - number // 2]] = 255
+    with pytest.raises(LabelError, match="smoothed or resized"):
+        decided([ndimage.zoom(lines, 0.5, order=1).round().astype(np.int64)])
+
+
+def test_many_classes_may_be_told():
+    rng = np.random.default_rng(0)
+    mask = np.arange(100)[rng.permutation(np.arange(SIZE * SIZE) % 100)].reshape(SIZE, SIZE)
+    assert len(decided([mask, mask.T], kind="classes").spec.classes) == 100
 
 
 def test_many_tiny_objects_are_objects():
@@ -201,6 +317,31 @@ def test_jpeg_masks_of_lines_too_thin_to_have_an_inside_are_two_classes():
     assert max(decision.spec.values) > 200
 
 
+@pytest.mark.parametrize("quality", [20, 75, 95])
+@pytest.mark.parametrize("factor", [1, 5, 10])
+def test_numbered_objects_saved_as_jpeg_are_an_error(quality, factor):
+    rng = np.random.default_rng(7)
+    damaged = raws([through_jpeg(discs(rng, 12) * factor, quality) for _ in range(3)], lossy=True)
+    with pytest.raises(LabelError, match=r"JPEG files.*export the masks again as PNG or TIFF"):
+        decide([summarise(one) for one in damaged])
+    with pytest.raises(LabelError, match=r"m0\.png: the mask should hold objects but is a JPEG file"):
+        decide([summarise(one) for one in damaged], kind="objects")
+
+
+def test_close_classes_saved_as_jpeg_are_an_error():
+    rng = np.random.default_rng(7)
+    damaged = raws([through_jpeg(blobs(rng, 4), 75) for _ in range(3)], lossy=True)
+    with pytest.raises(LabelError, match="their 7 values do not gather around a few far apart"):
+        decide([summarise(one) for one in damaged])
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+def test_gray_codes_saved_as_jpeg_are_their_classes(quality):
+    rng = np.random.default_rng(7)
+    damaged = raws([through_jpeg(blobs(rng, 4) * 85, quality) for _ in range(3)], lossy=True)
+    assert [round(value / 85) for value in decide([summarise(one) for one in damaged]).spec.values] == [0, 1, 2, 3]
+
+
 def test_a_thin_border_class_is_not_taken_for_anti_aliasing():
     rng = np.random.default_rng(8)
     masks = []
@@ -233,6 +374,49 @@ def test_an_all_black_mask_among_colour_masks_is_background():
         RawMask(values=np.zeros((SIZE, SIZE), np.int64), name="black"),
     ]
     assert decide([summarise(one) for one in masks]).spec.values == {0: 0, 0x00FF00: 1, 0xFF0000: 2}
+
+
+def indexed(ids, order):
+    """A palette image of `ids`, whose palette holds the colours of the classes in `order`."""
+    colours = np.array([0x000000, 0xFF0000, 0x00FF00])
+    return RawMask(values=np.argsort(order)[ids], palette=colours[list(order)], name="m")
+
+
+def test_palettes_that_differ_make_colours_of_indices():
+    rng = np.random.default_rng(9)
+    truth = [blobs(rng, 3) for _ in range(3)]
+    masks = [indexed(ids, order) for ids, order in zip(truth, [(0, 1, 2), (2, 0, 1), (1, 0, 2)], strict=True)]
+    spec = decide([summarise(one) for one in masks]).spec
+    assert spec.values == {0x000000: 0, 0x00FF00: 1, 0xFF0000: 2}
+    for ids, mask in zip(truth, masks, strict=True):
+        assert np.array_equal(apply_spec(mask, spec).ids, np.array([0, 2, 1])[ids])
+
+
+def test_equal_palettes_leave_indices_whatever_colours_are_not_used():
+    rng = np.random.default_rng(9)
+    masks = [RawMask(values=blobs(rng, 3), palette=np.array([0, 9, 5, unused]), name="m") for unused in (7, 8)]
+    assert decide([summarise(one) for one in masks]).spec.values == {0: 0, 1: 1, 2: 2}
+
+
+def test_a_palette_mask_among_colour_masks_gives_its_colours():
+    rng = np.random.default_rng(9)
+    colours = np.array([0x000000, 0xFF0000, 0x00FF00])
+    masks = [
+        indexed(blobs(rng, 3), (2, 1, 0)),
+        RawMask(values=colours[blobs(rng, 3)], coding="colour", name="c"),
+    ]
+    assert decide([summarise(one) for one in masks]).spec.values == {0x000000: 0, 0x00FF00: 1, 0xFF0000: 2}
+
+
+def test_indices_of_one_colour_are_one_value():
+    ids = blobs(np.random.default_rng(9), 3)
+    masks = [
+        RawMask(values=ids, palette=np.array([0, 0xFF0000, 0xFF0000]), name="a"),
+        RawMask(values=ids, palette=np.array([0xFF0000, 0, 0]), name="b"),
+    ]
+    decision = decide([summarise(one) for one in masks])
+    assert decision.spec.values == {0: 0, 0xFF0000: 1}
+    assert np.array_equal(apply_spec(masks[1], decision.spec).ids, ids == 0)
 
 
 def test_a_colour_for_each_object_makes_objects():
@@ -269,11 +453,12 @@ def test_an_ignored_value_takes_no_part_in_the_decision():
     assert decision.spec.ignore == {7}
 
 
-def test_a_255_beside_small_numbers_is_a_class_but_the_sentence_offers_to_ignore_it():
+def test_a_255_beside_small_numbers_is_a_class_only_as_a_guess_that_offers_to_ignore_it():
     mask = blobs(np.random.default_rng(12), 3)
     mask[:10] = 255
     decision = decided([mask, mask.T])
     assert 255 in decision.spec.values
+    assert decision.confidence == "guess"
     assert "write ignore = 255" in decision.sentence
 
 
@@ -296,6 +481,22 @@ def test_given_classes_that_do_not_fit_the_values_are_an_error_with_the_line_to_
 
 def test_given_objects_are_not_questioned():
     assert decided([blobs(np.random.default_rng(0), 3)], kind="objects").spec.kind == "objects"
+
+
+def test_classes_alone_over_masks_of_objects_are_an_error_that_offers_objects():
+    ids = discs(np.random.default_rng(0), 8)
+    with pytest.raises(LabelError, match='an object of its own, add labels = "objects"; else write in it which value'):
+        decided([ids], classes=("background", "nucleus"))
+
+
+def test_objects_told_of_binary_masks_are_a_warning_but_not_one_object_in_one_piece():
+    rng = np.random.default_rng(0)
+    findings = decided([(discs(rng, 6) > 0) * 255 for _ in range(3)], kind="objects").findings
+    assert [one.severity for one in findings] == ["warning"]
+    assert "binary (0 and 255)" in findings[0].reason
+    assert "touching objects cannot be told apart" in findings[0].remedy
+    assert decided([discs(rng, 1) for _ in range(3)], kind="objects").findings == ()
+    assert decided([discs(rng, 6) for _ in range(3)], kind="objects").findings == ()
 
 
 def test_without_masks_nothing_can_be_decided():

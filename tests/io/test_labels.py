@@ -37,6 +37,31 @@ def test_a_palette_image_gives_its_indices_and_not_its_colours(tmp_path):
     assert read_mask(tmp_path / "a.png").values.tolist() == [[0, 1], [2, 1]]
 
 
+def test_a_palette_image_gives_its_colours_where_colours_are_expected(tmp_path):
+    picture = Pillow.fromarray(np.array([[0, 1], [2, 1]], np.uint8)).convert("P")
+    picture.putdata([0, 1, 2, 1])
+    picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    picture.save(tmp_path / "a.png")
+    spec = LabelSpec(kind="classes", classes=("a", "b", "c"), values={BLACK: 0, GREEN: 1, RED: 2}, coding="colour")
+    assert apply_spec(read_mask(tmp_path / "a.png"), spec).ids.tolist() == [[0, 2], [1, 2]]
+
+
+def test_a_coloured_gif_gives_its_colours(tmp_path):
+    colours = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 0], [0, 0, 0]]], np.uint8)
+    Pillow.fromarray(colours).save(tmp_path / "a.gif")
+    mask = read_mask(tmp_path / "a.gif")
+    assert mask.coding == "colour"
+    assert mask.values.tolist() == [[RED, GREEN], [BLACK, BLACK]]
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16])
+@pytest.mark.parametrize("description", [None, "ImageJ=1.53t\nmin=0.0\nmax=255.0\n"])
+def test_where_the_smallest_value_is_white_a_mask_is_as_stored(tmp_path, dtype, description):
+    values = np.array([[0, 1, 1], [0, 0, 1]]).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite", description=description, metadata=None)
+    assert read_mask(tmp_path / "a.tif").values.tolist() == values.astype(int).tolist()
+
+
 def test_a_gray_gif_gives_its_grays_because_every_gif_has_a_palette(tmp_path):
     picture = Pillow.fromarray(np.zeros((2, 2), np.uint8)).convert("P")
     picture.putdata([0, 1, 1, 1])
@@ -87,6 +112,20 @@ def test_a_folder_of_masks_is_one_object_a_file_in_natural_order(tmp_path):
         one[0, column] = 255
         Pillow.fromarray(one).save(tmp_path / name)
     assert read_mask(tmp_path).values.tolist() == [[1, 2, 3]]
+
+
+def test_in_a_folder_of_jpeg_masks_an_object_is_what_is_above_127(tmp_path):
+    objects = np.zeros((2, 32, 32), np.uint8)
+    objects[0, 4:12, 4:12], objects[1, 19:30, 17:30] = 255, 255
+    for number, one in enumerate(objects):
+        Pillow.fromarray(one).save(tmp_path / f"{number}.jpg", quality=75)
+    assert np.array_equal(read_mask(tmp_path).values, (objects[0] > 0) + 2 * (objects[1] > 0))
+
+
+def test_in_a_folder_of_masks_a_mask_of_several_objects_is_refused(tmp_path):
+    Pillow.fromarray(np.array([[0, 1, 2]], np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(LabelError, match=r"a\.png: this mask holds 3 values, but in this layout .* file is one object"):
+        read_mask(tmp_path)
 
 
 def test_a_folder_without_masks_or_with_masks_of_two_shapes_is_refused(tmp_path):

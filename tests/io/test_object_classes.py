@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from segue.arrays import IGNORE
+from segue.arrays import IGNORE, Space
 from segue.errors import DatasetError, LabelError, MissingInputError
 from segue.fingerprint import examine
 from segue.io.datasets import find_pairs, read_pair, resolve_spec
+from segue.io.images import write_labels
 from segue.io.object_classes import ClassSource, has_class_table, read_class_table, read_object_classes
 
 CLASSES = ("background", "red", "white")
@@ -27,7 +28,7 @@ def table_source(folder, text):
 
 
 def read(source, ids=IDS):
-    return read_object_classes(source, ids, classes=CLASSES)
+    return read_object_classes(source, ids, classes=CLASSES, space=Space())
 
 
 def test_an_object_is_of_the_class_of_most_of_its_pixels(tmp_path):
@@ -59,6 +60,16 @@ def test_masks_may_be_coloured(tmp_path):
         read(ClassSource(file=tmp_path / "types.png"))
 
 
+def test_a_mask_of_classes_that_says_it_lies_elsewhere_is_an_error(tmp_path):
+    affine = ((-1.0, 0.0, 0.0, 0.0), (0.0, -1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+    space = Space(affine=affine, orientation="LP", unit="millimeter", pixel_size=(1.0, 1.0))
+    write_labels(tmp_path / "types.nii", TYPES, space=Space())
+    source = ClassSource(file=tmp_path / "types.nii")
+    assert read_object_classes(source, IDS, classes=CLASSES, space=Space()) == {7: 1, 2: 2, 9: 1}
+    with pytest.raises(LabelError, match=r"types\.nii: this mask of classes and its image say they lie differently"):
+        read_object_classes(source, IDS, classes=CLASSES, space=space)
+
+
 def test_volumes_have_classes_too(tmp_path):
     source = mask_source(tmp_path, np.stack([TYPES, TYPES, TYPES]))
     assert read(source, np.stack([IDS, IDS, IDS])) == {7: 1, 2: 2, 9: 1}
@@ -71,6 +82,7 @@ def test_volumes_have_classes_too(tmp_path):
         "\ufeffID;Area;Class\r\n7; 5;red\r\n2;3; white \r\n9;1;red\r\n400;1;white\r\n",
         "label\ttype\n\n9\tred\n2\t2\n7\tred\n7\t1\n",
         'object,note,class_name\n7,"a, b",red\n2,,white\n9,,red',
+        "id,class\n7.0,1.0\n2.,2.0\n9.00,red\n",
     ],
 )
 def test_tables_say_the_class_by_name_or_number_in_any_order(tmp_path, text):

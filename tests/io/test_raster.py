@@ -98,6 +98,16 @@ def test_a_palette_becomes_its_colours(tmp_path):
     assert np.array_equal(image.pixels[:, 1, 0], [0, 0, 9])
 
 
+def test_a_gif_is_gray_only_if_all_its_used_colours_are(tmp_path):
+    colours = np.array([[[255, 0, 0], [9, 9, 9]]], np.uint8)
+    assert np.array_equal(read_image(save(tmp_path / "c.gif", colours)).pixels, np.moveaxis(colours, -1, 0))
+    picture = Pillow.fromarray(np.array([[0, 2]], np.uint8)).convert("P")
+    picture.putdata([0, 2])
+    picture.putpalette([9, 9, 9, 255, 0, 0, 200, 200, 200])
+    picture.save(tmp_path / "g.gif", optimize=False)
+    assert read_image(tmp_path / "g.gif").pixels.tolist() == [[[9, 200]]]
+
+
 def test_a_palette_of_grays_becomes_gray(tmp_path):
     image = read_image(palette_png(tmp_path / "a.png", [(7, 7, 7), (100, 100, 100), (50, 50, 50)]))
     assert not image.is_rgb

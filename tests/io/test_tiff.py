@@ -87,6 +87,14 @@ def test_where_the_smallest_value_is_white_the_values_are_inverted(tmp_path, dty
     assert np.array_equal(read_image(tmp_path / "a.tif").pixels[0], expected)
 
 
+def test_an_inverting_table_of_imagej_does_not_change_the_values(tmp_path):
+    values = np.array([[0, 1], [7, 255]], np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.tif", values, photometric="miniswhite", description="ImageJ=1.53t\nmin=0.0\n", metadata=None
+    )
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, values[np.newaxis])
+
+
 def test_a_palette_becomes_its_colours(tmp_path):
     table = np.zeros((3, 256), np.uint16)
     table[:, 5] = 256 * 200, 256 * 100, 256 * 50

@@ -1,12 +1,16 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from segue.objects.colours import COLOURS, colour_neighbours
 
 
-@pytest.mark.parametrize("gap", [0, 1, 4])
+@pytest.mark.parametrize(("gap", "within"), [(0, 1), (1, 3), (2, 3), (4, 5)])
 @pytest.mark.parametrize("seed", range(5))
-def test_neighbours_have_different_colours(seed, gap):
+def test_neighbours_have_different_colours(seed, gap, within):
+    """Cells parted by a line about `gap` wide: all pairs that come `within` so many pixels of each other."""
     rng = np.random.default_rng(seed)
     seeds = rng.integers(0, 60, (25, 2))
     y, x = np.mgrid[:60, :60]
@@ -17,10 +21,11 @@ def test_neighbours_have_different_colours(seed, gap):
     apart = np.where(near[..., 1] - near[..., 0] >= gap, present, 0)
     colours = colour_neighbours(apart)
     assert colours.max() < len(COLOURS)
-    for dy, dx in ((0, 1), (1, 0)):
-        a, b = present[: 60 - dy, : 60 - dx], present[dy:, dx:]
-        if gap == 0:
-            assert (colours[a][a != b] != colours[b][a != b]).all()
+    places = {number: apart == number for number in np.unique(apart[apart > 0])}
+    away = {number: ndimage.distance_transform_edt(~place) for number, place in places.items()}
+    pairs = [(a, b) for a, b in combinations(places, 2) if away[a][places[b]].min() <= within]
+    assert len(pairs) > 10
+    assert all(colours[a] != colours[b] for a, b in pairs)
 
 
 def test_objects_a_few_pixels_apart_count_as_neighbours():

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from segue.errors import DataError
-from segue.objects.flood import LEVELS, NEVER, flood, flood_timed, heights, settle
+from segue.objects.flood import LEVELS, NEVER, flood_heights, flood_timed, heights, settle
 
 
 def slow_pass_heights(
@@ -40,7 +40,7 @@ def test_every_pixel_gets_a_seed_from_which_no_other_path_is_higher(seed, shape)
     seeds = np.zeros(shape, np.int32)
     for value in range(1, 8):
         seeds[tuple(int(rng.integers(0, length)) for length in shape)] = value
-    found = flood(landscape, seeds, inside=inside)
+    found = flood_heights(heights(landscape, inside), seeds)
     height = np.where(seeds > 0, LEVELS, (landscape * LEVELS).astype(np.int64))
     best = slow_pass_heights(height, seeds, inside)
     assert ((found > 0) == (best >= 0)).all()
@@ -59,7 +59,7 @@ def test_it_agrees_with_scikit_image_but_for_ties():
     seeds, _ = ndimage.label(landscape > 0.7)
     inside = landscape > 0.3
     expected = watershed(-landscape, seeds, mask=inside)
-    found = flood(landscape, seeds, inside=inside)
+    found = flood_heights(heights(landscape, inside), seeds)
     reached = found > 0
     assert (reached == (expected > 0)).all()
     assert (found == expected).mean() > 0.98
@@ -68,26 +68,26 @@ def test_it_agrees_with_scikit_image_but_for_ties():
 def test_a_plain_is_shared_at_equal_distance_from_the_seeds():
     seeds = np.zeros((1, 8), np.int32)
     seeds[0, 0], seeds[0, 7] = 5, 9
-    found = flood(np.full((1, 8), 0.5, np.float32), seeds, inside=np.ones((1, 8), bool))
+    found = flood_heights(np.full((1, 8), 128, np.uint8), seeds)
     assert found.tolist() == [[5, 5, 5, 5, 9, 9, 9, 9]]
 
 
 def test_a_valley_stops_the_flood_until_both_sides_have_come_down():
     landscape = np.array([[0.9, 0.8, 0.7, 0.2, 0.8, 0.9]], np.float32)
     seeds = np.array([[1, 0, 0, 0, 0, 2]], np.int32)
-    found = flood(landscape, seeds, inside=np.ones((1, 6), bool))
+    found = flood_heights(heights(landscape, np.ones((1, 6), bool)), seeds)
     assert found.tolist() == [[1, 1, 1, 2, 2, 2]]
 
 
 def test_seeds_outside_are_nothing_and_what_is_cut_off_stays_empty():
     inside = np.array([[True, True, False, True]])
     seeds = np.array([[3, 0, 4, 0]], np.int32)
-    assert flood(np.ones((1, 4), np.float32), seeds, inside=inside).tolist() == [[3, 3, 0, 0]]
+    assert flood_heights(heights(np.ones((1, 4), np.float32), inside), seeds).tolist() == [[3, 3, 0, 0]]
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (1, 1), (0, 3, 3)])
 def test_images_without_a_pixel_or_a_seed_stay_empty(shape):
-    found = flood(np.ones(shape, np.float32), np.zeros(shape, np.int32), inside=np.ones(shape, bool))
+    found = flood_heights(np.ones(shape, np.uint8), np.zeros(shape, np.int32))
     assert found.shape == shape
     assert not found.any()
 
@@ -111,7 +111,7 @@ def framed(values, rim):
 def test_the_time_is_the_solution_of_its_equation(seed):
     height, seeds = random_terrain(seed)
     ids, times = flood_timed(height, seeds)
-    assert (ids == flood((height.astype(np.float32) - 0.5) / LEVELS, seeds, inside=height > 0)).all()
+    assert (ids == flood_heights(height, seeds)).all()
     assert ((times == 0) == (seeds > 0)).all()
     assert ((times == NEVER) == (ids == 0)).all()
     around = framed(times.astype(np.int64), int(NEVER))

@@ -33,7 +33,7 @@ def round_trip(path, ids: NDArray[Any]) -> NDArray[Any]:
     write_imagej(path, ids)
     back = np.zeros_like(ids)
     for roi in read(path):
-        plane = back if ids.ndim == 2 else back[roi.z_position - 1]
+        plane = back if ids.ndim == 2 else back[roi.position - 1]
         plane[fill(roi, plane.shape)] = int(roi.name)
     return back
 
@@ -61,6 +61,16 @@ def test_a_simple_object_is_a_traced_region_and_one_with_a_hole_a_composite_one(
     assert (ring.left, ring.top, ring.right, ring.bottom) == (4, 4, 7, 7)
     assert len(ring.coordinates(multi=True)) == 2
     assert zipfile.ZipFile(tmp_path / "a.zip").namelist() == ["000001.roi", "000012.roi"]
+
+
+def test_a_region_of_a_volume_has_its_slice_as_the_position_in_the_stack_and_none_in_a_hyperstack(tmp_path):
+    ids = np.zeros((3, 4, 5), int)
+    ids[1:, 1:3, 1:4] = 7
+    write_imagej(tmp_path / "a.zip", ids)
+    places = [(roi.position, roi.c_position, roi.z_position, roi.t_position) for roi in read(tmp_path / "a.zip")]
+    assert places == [(2, 0, 0, 0), (3, 0, 0, 0)]
+    write_imagej(tmp_path / "b.zip", ids[1])
+    assert [roi.position for roi in read(tmp_path / "b.zip")] == [0]
 
 
 def test_a_region_knows_its_class(tmp_path):

@@ -10,11 +10,6 @@ def test_renumbering_counts_objects_in_the_order_in_which_a_scan_meets_them():
     assert renumber(ids).dtype == np.uint32
 
 
-def test_renumbering_removes_objects_smaller_than_the_smallest():
-    ids = np.array([[0, 9, 9, 0], [4, 0, 9, 2], [4, 4, 0, 2]])
-    assert renumber(ids, smallest=3).tolist() == [[0, 1, 1, 0], [2, 0, 1, 0], [2, 2, 0, 0]]
-
-
 def test_consecutive_numbers_keep_the_order_of_the_ids():
     values, numbers = consecutive(np.array([[7, 0, 300], [7, 2, 300]], np.uint16))
     assert values.tolist() == [2, 7, 300]

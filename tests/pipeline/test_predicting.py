@@ -4,15 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from segue.arrays import Image, Space
 from segue.errors import DatasetError, ImageError, MissingInputError, TileError, UsageError
 from segue.io.images import list_images, read_image, write_image
 from segue.io.labels import read_mask
+from segue.normalize import Normalization
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.exporting import Exports
+from segue.pipeline.large import is_large
 from segue.pipeline.predicting import OutputConfig, PredictObserver, predict_files
 from segue.predict.infer import PredictConfig
+from segue.trained import Model
 
 
 @pytest.fixture
@@ -121,6 +125,39 @@ def test_one_bad_image_does_not_stop_the_others(cell_model, inputs, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.c.tif"]
 
 
+@pytest.mark.parametrize("memory", [1 << 30, 10**6], ids=["memory", "files"])
+@pytest.mark.parametrize("kind", ["classes", "probabilities", "objects"])
+def test_an_image_whose_answer_is_not_finite_is_named_and_the_others_are_predicted(cell_model, tmp_path, kind, memory):
+    model = cell_model.with_header(normalization=Normalization(kind="none"))
+    for number in range(3):
+        pixels = np.random.default_rng(number).random((1, 120, 150), np.float32)
+        pixels[0, 30, 30] = 3e38 if number == 1 else 0
+        write_image(tmp_path / "in" / f"{number}.tif", Image(pixels=pixels))
+    config = PredictConfig(memory=memory, precision="fp32")
+    assert is_large(model, 1, (120, 150), kind=kind, config=config) == (memory == 10**6)
+    outcomes = predict_files(model, [tmp_path / "in"], tmp_path / "out", output=OutputConfig(kind=kind), config=config)
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), ImageError, type(None)]
+    assert "1.tif: what the network says of it is not finite" in str(outcomes[1].error)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.tif", "2.tif"]
+
+
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+def test_an_image_for_which_memory_is_short_does_not_stop_the_others(cell_model, inputs, tmp_path, monkeypatch, error):
+    answer = Model.answer
+
+    def short(self, image, **settings):
+        if image.name.endswith("a.tif"):
+            raise error
+        return answer(self, image, **settings)
+
+    monkeypatch.setattr(Model, "answer", short)
+    first, second = predict_files(cell_model, [inputs], tmp_path / "out")
+    assert isinstance(first.error, ImageError)
+    assert "a.tif: there is not enough memory to predict it" in str(first.error)
+    assert "(--max-memory 200MB)" in str(first.error)
+    assert second.error is None
+
+
 def test_if_nothing_could_be_written_no_folder_is_left(cell_model, tmp_path):
     (tmp_path / "bad.tif").write_bytes(b"no image")
     (outcome,) = predict_files(cell_model, [tmp_path / "bad.tif"], tmp_path / "out")
@@ -159,6 +196,17 @@ def test_two_inputs_with_one_answer_are_refused_before_anything_is_written(cell_
     with pytest.raises(UsageError, match=r"in/a\.tif and .*other/a\.tif would both be answered with .*two folders"):
         predict_files(cell_model, [inputs, tmp_path / "other"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_answers_of_two_formats_whose_exports_would_have_one_name_are_refused(cell_model, tmp_path):
+    for name in ("a.png", "a.nii.gz"):
+        write_image(tmp_path / "in" / name, Image(pixels=np.zeros((1, 20, 20), np.float32)))
+    outcomes = predict_files(cell_model, [tmp_path / "in"], tmp_path / "out", output=OutputConfig(kind="objects"))
+    assert sorted(outcome.target.name for outcome in outcomes) == ["a.nii.gz", "a.tif"]
+    output = OutputConfig(kind="objects", exports=Exports(table=("csv",)))
+    with pytest.raises(UsageError, match=r"would both be answered with .*both/a\.\*; predict them into two folders"):
+        predict_files(cell_model, [tmp_path / "in"], tmp_path / "both", output=output)
+    assert not (tmp_path / "both").exists()
 
 
 def test_an_image_is_never_overwritten_by_its_answer(cell_model, inputs):

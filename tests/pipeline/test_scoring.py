@@ -43,18 +43,20 @@ def test_the_truth_compared_with_itself_is_perfect(cells, tmp_path, truth):
 
 def test_a_folder_of_masks_means_what_its_data_set_says(membranes, cells):
     # classes = ["membrane", "cell"], although the pixels look like background and foreground
-    truths, kind = find_truths(membranes / "masks")
+    told = find_truths(membranes / "masks")
+    truths, kind = told.truths, told.spec.kind
     assert kind == "classes"
     assert truths[0].read().classes == ("membrane", "cell")
     assert [one.name for one in truths] == [f"membrane-{number:02d}" for number in range(7)]
-    assert find_truths(cells / "masks")[1] == find_truths(cells)[1] == "objects"
+    assert find_truths(cells / "masks").spec.kind == find_truths(cells).spec.kind == "objects"
 
 
 def test_masks_on_their_own_are_understood_from_their_values(tmp_path):
     write(tmp_path / "alone" / "a.tif", [[0, 1], [0, 3]])
-    truths, kind = find_truths(tmp_path / "alone" / "a.tif")
+    told = find_truths(tmp_path / "alone" / "a.tif")
+    truths = told.truths
     assert len(truths) == 1
-    assert kind in ("classes", "objects")
+    assert told.spec.kind in ("classes", "objects")
     assert (truths[0].read().ids > 0).tolist() == [[False, True], [False, True]]
 
 
@@ -83,6 +85,12 @@ def test_the_summary_is_plain_data(cells, tmp_path):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
+def of_one_image(scores):
+    """Its own scores, which are the pooled ones too."""
+    pooled = ("v_rand", "v_info", "adapted_rand_error")
+    return scores.metrics() | {f"pooled/{name}": scores.metrics()[name] for name in pooled}
+
+
 def membrane_truth(membranes, name="membrane-00"):
     ids = read_mask(membranes / "masks" / f"{name}.tif").values.astype(np.int32)
     return Labels(ids=ids, kind="classes", classes=("membrane", "cell"))
@@ -106,7 +114,7 @@ def write_classes_of_other_order(folder, truth):
 def test_membranes_are_scored_from_probabilities_whatever_the_order_of_the_classes(membranes, tmp_path):
     truth = membrane_truth(membranes)
     values = blurred(truth)
-    expected = score_membranes(truth, values[1]).metrics()
+    expected = of_one_image(score_membranes(truth, values[1]))
     assert 0 < expected["v_rand"] < 1
     for order, data in ((1, membranes), (-1, write_classes_of_other_order(tmp_path / "data", truth))):
         out = tmp_path / f"out{order}"
@@ -121,7 +129,7 @@ def test_membranes_are_scored_from_classes(membranes, tmp_path):
     found = (blurred(truth)[1] > 0.4).astype(np.int32)
     write(tmp_path / "membrane-00.tif", found)
     summary = evaluate_files(membranes, tmp_path, kind="membranes")
-    assert means(summary) == pytest.approx(score_membranes(truth, found).metrics())
+    assert means(summary) == pytest.approx(of_one_image(score_membranes(truth, found)))
 
 
 def test_membranes_are_scored_from_the_probability_of_cells_alone(membranes, tmp_path):
@@ -129,7 +137,76 @@ def test_membranes_are_scored_from_the_probability_of_cells_alone(membranes, tmp
     cell = blurred(truth)[1]
     write_image(tmp_path / "membrane-00.tif", Image(pixels=cell[None]))
     summary = evaluate_files(membranes, tmp_path, kind="membranes")
-    assert means(summary) == pytest.approx(score_membranes(truth, cell).metrics(), abs=1e-6)
+    assert means(summary) == pytest.approx(of_one_image(score_membranes(truth, cell)), abs=1e-6)
+
+
+def test_maps_and_masks_of_membranes_are_scored_together(membranes, tmp_path):
+    first, second = (membrane_truth(membranes, f"membrane-0{number}") for number in (0, 1))
+    write_image(tmp_path / "membrane-00.tif", Image(pixels=blurred(first)[1:]))
+    write(tmp_path / "membrane-01.tif", second.ids)
+    found = means(evaluate_files(membranes, tmp_path, kind="membranes"))
+    assert 0 < found["pooled/v_rand"] <= 1
+
+
+def without_description(root, *masks):
+    for number, ids in enumerate(masks):
+        write(root / "masks" / f"{number}.tif", ids)
+        write_image(root / "images" / f"{number}.tif", Image(pixels=np.zeros((1, *np.shape(ids)), np.float32)))
+    return root
+
+
+@pytest.mark.parametrize("way", ["folder of masks", "data set", "data set that says it holds classes"])
+def test_small_values_that_nobody_explained_are_class_ids_if_a_prediction_holds_such_an_id(tmp_path, way):
+    ids = np.kron([[0, 2, 0, 2]], np.ones((4, 4), int))
+    data = without_description(tmp_path / "data", ids, ids, ids)
+    if way == "data set that says it holds classes":
+        (data / "dataset.toml").write_text('labels = "classes"\n')
+    if way == "folder of masks":
+        data = (data / "masks").rename(tmp_path / "alone")
+    for number in range(3):
+        write(tmp_path / "other" / f"{number}.tif", ids // 2)
+        write(tmp_path / "same" / f"{number}.tif", ids)
+    same = evaluate_files(data, tmp_path / "same")
+    assert (means(same)["dice/class 2"], same["numbered"]) == (1, {})
+    other = evaluate_files(data, tmp_path / "other")  # as a model answers that was trained on these masks
+    assert (means(other)["dice"], other["numbered"]) == (1, {"0": 0, "2": 1})
+
+
+def test_a_class_that_is_absent_from_the_truth_does_not_renumber_the_others(tmp_path):
+    ids = np.kron([[0, 1, 0, 3, 0, 1, 0, 3]], np.ones((4, 4), int))
+    write(tmp_path / "truth" / "a.tif", ids)
+    write(tmp_path / "found" / "a.tif", ids)
+    found = means(evaluate_files(tmp_path / "truth", tmp_path / "found", kind="classes"))
+    assert found["dice"] == found["dice/class 1"] == found["dice/class 3"] == 1
+    assert found["dice/class 2"] is None
+
+
+@pytest.mark.parametrize("code", [255, 50])
+def test_spread_codes_that_nobody_explained_are_numbered(tmp_path, code):
+    ids = np.kron([[0, 1, 0, 1]], np.ones((4, 4), int))
+    write(tmp_path / "truth" / "a.tif", ids * code)
+    write(tmp_path / "found" / "a.tif", ids)
+    assert means(evaluate_files(tmp_path / "truth", tmp_path / "found", kind="classes"))["dice"] == 1
+
+
+def test_what_the_description_says_of_the_values_counts(tmp_path):
+    ids = np.kron([[0, 2, 0, 2]], np.ones((4, 4), int))
+    data = without_description(tmp_path / "data", ids)
+    write(tmp_path / "found" / "0.tif", ids // 2)
+    for description in ('classes = ["background", "cell"]\n', "values = { 0 = 0, 2 = 1 }\n"):
+        (data / "dataset.toml").write_text('labels = "classes"\n' + description)
+        assert means(evaluate_files(data, tmp_path / "found"))["dice"] == 1
+
+
+@pytest.mark.parametrize("side", ["truth", "predicted"])
+def test_two_files_for_one_image_are_refused(tmp_path, side):
+    for folder in ("truth", "predicted"):
+        for name in ("a", "b"):
+            write(tmp_path / folder / f"{name}.tif", np.eye(6))
+    write(tmp_path / side / "a.png", np.eye(6))
+    message = rf"{side}/a\.png and .*{side}/a\.tif are both for one image; move one of them away"
+    with pytest.raises(DatasetError, match=message):
+        evaluate_files(tmp_path / "truth", tmp_path / "predicted")
 
 
 @pytest.mark.parametrize("kind", ["classes", "objects", "membranes"])
@@ -190,6 +267,18 @@ def test_a_table_beside_the_prediction_tells_the_classes_of_its_objects(tmp_path
     assert found["class_accuracy"] == pytest.approx(2 / 3)
     assert found["average_precision/red"] == found["average_precision/white"] == pytest.approx(1 / 2)
     assert found["pooled/mean_class_f1"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("ids", "strange"), [((1, 2, 4, 5), 5), ((2, 4), 1)])
+def test_a_table_of_other_objects_than_those_of_the_prediction_is_refused(tmp_path, ids, strange):
+    data = two_kinds(tmp_path / "data")
+    write(tmp_path / "out" / "a.tif", [[4, 4, 0, 2, 2, 0, 1, 1]])
+    (tmp_path / "out" / "a.csv").write_text("id,class\n" + "".join(f"{one},red\n" for one in ids))
+    message = (
+        rf"a\.csv: its ids are not those of the objects in .*a\.tif \(only one of the two has {strange}\), so it may"
+    )
+    with pytest.raises(LabelError, match=message):
+        evaluate_files(data, tmp_path / "out")
 
 
 def test_predictions_without_a_table_are_named_and_scored_as_objects_of_one_class(tmp_path):

@@ -6,7 +6,7 @@ from segue.errors import TileError, UsageError
 from segue.io.scratch import Readable
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize, isotropic_config
-from segue.predict.infer import PredictConfig, predict
+from segue.predict.infer import PredictConfig, _exact, predict
 
 
 def network(axes: int, padding: str, depth: int, *, seed: int = 0) -> UNet:
@@ -206,3 +206,13 @@ def test_on_matrix_units_the_tile_does_not_matter_in_bf16_either(axes):
     pixels = image(*(90,) * 2 if axes == 2 else (24, 30, 30))
     whole = answer(net, pixels, tile=100_000, precision="bf16")
     assert np.abs(answer(net, pixels, tile=52, precision="bf16") - whole).max() <= 1e-5
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda", (False, False, True)), ("cpu", (True, True, False))])
+def test_on_a_graphics_card_alone_convolutions_neither_round_nor_choose_by_shape(device, expected):
+    usual = {"enabled": True, "benchmark": True, "deterministic": False, "allow_tf32": True}
+    flags = torch.backends.cudnn
+    with flags.flags(**usual):
+        with _exact(torch.device(device)):
+            assert (flags.allow_tf32, flags.benchmark, flags.deterministic) == expected
+        assert (flags.allow_tf32, flags.benchmark, flags.deterministic) == (True, True, False)

@@ -8,10 +8,10 @@ from segue.report.colours import DARK, LIGHT, SKY, UNKNOWN, VERMILION, YELLOW
 from segue.report.panels import (
     class_error_entries,
     judge_objects,
-    middle_slice,
     show_class_errors,
     show_classes,
     show_image,
+    show_objects,
 )
 
 
@@ -49,13 +49,42 @@ def test_constant_and_not_finite_images_are_shown_without_a_warning(value):
 
 
 def test_of_a_volume_the_middle_slice_is_shown():
-    volume = np.arange(5)[None, :, None, None] * np.ones((1, 5, 2, 2))
-    np.testing.assert_array_equal(middle_slice(volume), np.full((1, 2, 2), 2))
+    volume = np.random.default_rng(0).normal(size=(1, 5, 8, 9))
+    np.testing.assert_array_equal(show_image(image_of(volume)), show_image(image_of(volume[:, 2])))
 
 
 def test_classes_are_flat_colours():
     shown = show_classes(np.array([[0, 1, IGNORE]]))
     assert [tuple(pixel) for pixel in shown[0].tolist()] == [DARK, LIGHT, UNKNOWN]
+
+
+def test_touching_objects_never_have_the_same_colour():
+    generator = np.random.default_rng(0)
+    seeds = generator.uniform(0, 60, size=(40, 2))
+    grid = np.moveaxis(np.indices((60, 60)), 0, -1)
+    ids = np.linalg.norm(grid[:, :, None] - seeds, axis=-1).argmin(axis=-1) + 1
+    shown = show_objects(ids).astype(int)
+    for axis in (0, 1):
+        differs = np.diff(ids, axis=axis) != 0
+        assert np.abs(np.diff(shown, axis=axis)).sum(axis=-1)[differs].min() > 0
+
+
+def test_beside_objects_the_background_is_dark_and_what_is_unknown_is_grey():
+    shown = show_objects(np.array([[0, IGNORE, 7]]))
+    assert [tuple(pixel) for pixel in shown[0, :2].tolist()] == [DARK, UNKNOWN]
+    assert tuple(shown[0, 2].tolist()) not in (DARK, UNKNOWN)
+
+
+def test_the_rim_of_an_object_is_darker_than_its_inside():
+    shown = show_objects(np.full((3, 3), 5)).astype(int)
+    inner = np.zeros((3, 3), bool)
+    inner[1, 1] = True
+    assert (shown[~inner].sum(axis=-1) < shown[1, 1].sum()).all()
+
+
+@pytest.mark.parametrize("ids", [np.zeros((0, 0), int), np.zeros((4, 4), int), np.ones((1, 1), int)])
+def test_empty_blank_and_single_pixel_images_of_objects_are_shown(ids):
+    assert show_objects(ids).shape == (*ids.shape, 3)
 
 
 def test_every_kind_of_class_error_has_its_colour():

@@ -5,6 +5,7 @@ import pytest
 
 from segue.arrays import IGNORE, Image
 from segue.errors import CannotCreateError, LabelError, UsageError
+from segue.report.colours import UNKNOWN
 from segue.report.picture import Case, picture, save_picture
 from segue.simulate import simulate_cells
 
@@ -53,13 +54,17 @@ def test_the_first_panel_shows_the_image_itself():
 
 def test_a_case_without_truth_among_others_leaves_its_panels_blank():
     drawn = picture([case_of((20, 20)), case_of((20, 20), truth=None)], kind="classes", panel=100)
-    assert drawn.shape[0] > 200
+    panels = [drawn[:, 28 + column * (100 + 14) :][:, :100] for column in range(4)]
+    assert [(panel == 245).all(axis=(1, 2)).sum() for panel in panels] == [0, 100, 0, 100]
 
 
 def test_pixels_nobody_annotated_are_explained_in_the_legend():
-    truth = np.full((20, 20), IGNORE)
-    drawn = picture([case_of((20, 20), truth=truth)], kind="classes", panel=200)
-    assert drawn.shape[0] > 200
+    def grey_in_the_legend(truth):
+        drawn = picture([case_of((20, 20), truth=truth)], kind="classes", panel=200)
+        return (drawn[-28 - 2 * 12 :] == UNKNOWN).all(axis=-1).sum()  # two lines of 12 pixels and the margin
+
+    assert grey_in_the_legend(np.zeros((20, 20), int)) == 0
+    assert grey_in_the_legend(np.full((20, 20), IGNORE)) > 12 * 12
 
 
 def test_a_very_long_caption_does_not_widen_the_picture():

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from segue.arrays import IGNORE, Labels
 from segue.errors import LabelError
-from segue.targets.classes import cell_ids, class_map, one_hot, separate_objects
+from segue.targets.classes import cell_ids, class_map, separate_objects
 
 
 def objects(rows) -> Labels:
@@ -144,12 +144,6 @@ def test_a_diagonal_membrane_one_pixel_thick_parts_two_cells():
     cells = cell_ids(Labels(ids=1 - inside_is_0, kind="classes", classes=("cell", "membrane")), background=1)
     assert cells.max() == 2
     assert cells[0, 0] != cells[4, 4]
-
-
-def test_one_hot_has_a_single_1_in_the_channel_of_the_class_and_none_where_ignored():
-    hot = one_hot(np.array([[0, 2, IGNORE]], np.int16), 3)
-    assert hot.dtype == np.float32
-    assert hot.tolist() == [[[1, 0, 0]], [[0, 0, 0]], [[0, 1, 0]]]
 
 
 def several(rows, table) -> Labels:

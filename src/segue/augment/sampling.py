@@ -7,7 +7,7 @@ touched.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,10 @@ from segue.augment.elastic import Elastic, grid_displacements, upsample
 from segue.augment.geometry import Geometry, identity
 from segue.augment.intensity import apply_intensity
 from segue.augment.mirror import mirrored, read_mirrored
-from segue.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Interpolation = Literal["linear", "cubic"]
 Ranges = tuple[tuple[int, int], ...]
 
 
@@ -65,25 +63,19 @@ def sample_patch(
     corner: tuple[int, ...],
     patch_shape: tuple[int, ...],
     parameters: Parameters | None = None,
-    interpolation: Interpolation = "linear",
 ) -> Patch:
     """The patch whose first pixel would be `corner` without augmentation; it may lie outside of the image.
 
     Without `parameters` it is cut out as it is, mirrored beyond the edges: the same pixels, exactly. Flips,
-    quarter turns and whole-pixel shifts give exact copies of pixels too. `interpolation` is that of the
-    image; "cubic" is for 2D and keeps more of fine structures.
-
-    Raises UsageError for cubic interpolation in 3D.
+    quarter turns and whole-pixel shifts give exact copies of pixels too.
     """
     import torch
 
-    if interpolation == "cubic" and len(patch_shape) != 2:
-        raise UsageError(f"cubic interpolation of {len(patch_shape)}D patches does not exist here; use linear")
     geometry = identity(len(patch_shape)) if parameters is None else parameters.geometry
     elastic = None if parameters is None else parameters.elastic
     lattice = _lattice_map(geometry, patch_shape) if elastic is None else None
     if lattice is None:
-        patch = _interpolate(sources, corner, _coordinates(patch_shape, geometry, elastic), interpolation)
+        patch = _interpolate(sources, corner, _coordinates(patch_shape, geometry, elastic))
     else:
         patch = _copy(sources, corner, lattice)
     if parameters is None:
@@ -167,39 +159,27 @@ def _coordinates(patch_shape: tuple[int, ...], geometry: Geometry, elastic: Elas
     return coordinates
 
 
-def _interpolate(
-    sources: Sources, corner: tuple[int, ...], coordinates: "list[Tensor]", interpolation: Interpolation
-) -> Patch:
+def _interpolate(sources: Sources, corner: tuple[int, ...], coordinates: "list[Tensor]") -> Patch:
     """Sample everything at the coordinates, from the one region of the image that holds them all."""
     import torch
 
-    margin = 1 if interpolation == "cubic" else 0  # pixels a cubic needs on either side of the two of a line
     ranges = []
     for start, coordinate in zip(corner, coordinates, strict=True):
         low, high = (int(extreme.floor()) for extreme in torch.aminmax(coordinate))
-        ranges.append((start + low - margin, start + high + 2 + margin))
-        coordinate -= low - margin
+        ranges.append((start + low, start + high + 2))
+        coordinate -= low
     region = tuple(ranges)
     channels = len(sources.image)
-    if interpolation == "linear":
-        smooth = _sample_floats([*sources.image, *sources.linear], region, coordinates, mode="bilinear")
-        image, linear = smooth[:channels], smooth[channels:]
-    else:
-        image = _sample_floats([*sources.image], region, coordinates, mode="bicubic")
-        linear = _sample_floats([*sources.linear], region, coordinates, mode="bilinear")
+    smooth = _sample_linear([*sources.image, *sources.linear], region, coordinates)
     labels, *nearest = _sample_nearest([sources.labels, *sources.nearest], region, coordinates)
-    return Patch(image=image, labels=labels, linear=tuple(linear), nearest=tuple(nearest))
+    return Patch(image=smooth[:channels], labels=labels, linear=tuple(smooth[channels:]), nearest=tuple(nearest))
 
 
-def _sample_floats(
-    maps: list[NDArray[np.float32]], region: Ranges, coordinates: "list[Tensor]", *, mode: str
-) -> NDArray[np.float32]:
+def _sample_linear(maps: list[NDArray[np.float32]], region: Ranges, coordinates: "list[Tensor]") -> NDArray[np.float32]:
     """`maps` interpolated at `coordinates`, from the region's corner: (len(maps), *patch), float32."""
     import torch
     from torch.nn import functional as F
 
-    if not maps:
-        return np.empty((0, *coordinates[0].shape), np.float32)
     sizes = [stop - start for start, stop in region]
     pixels = np.empty((len(maps), *sizes), np.float32)
     for place, array in enumerate(maps):
@@ -209,7 +189,7 @@ def _sample_floats(
         # -1 and 1 are the centres of the end pixels
         torch.mul(coordinate, 2 / (size - 1), out=grid[0, ..., place])
     grid -= 1
-    sampled = F.grid_sample(torch.from_numpy(pixels)[None], grid, mode=mode, padding_mode="border", align_corners=True)
+    sampled = F.grid_sample(torch.from_numpy(pixels)[None], grid, padding_mode="border", align_corners=True)
     return sampled[0].numpy()
 
 

@@ -38,6 +38,11 @@ def evaluate(
         known = [row for row in summary["per_image"] if row["metrics"].get(first) is not None]
         worst = [f"{row['name']} ({row['metrics'][first]:.4f})" for row in worst_first(known, first)[:3]]
         answer(f"worst by {first}: {', '.join(worst)}")
+    if summary["numbered"]:
+        shown = ", ".join(f"{value} is class {number}" for value, number in summary["numbered"].items())
+        say(
+            f"segue: nobody says what the values of the masks mean; taken in order, {shown}; values in dataset.toml say it"
+        )
     if summary["missing"]:
         shown = ", ".join(summary["missing"][:5])
         say(f"segue: {len(summary['missing'])} images have no prediction and were not scored: {shown}")

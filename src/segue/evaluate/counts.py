@@ -21,6 +21,14 @@ class Ratio(NamedTuple):
     """As many."""
 
 
+class Greatest(Ratio):
+    """The same, but the score is the greatest of the quotients: the best of several thresholds, or a floor."""
+
+
+class Least(Ratio):
+    """The same, but the score is the least of the quotients."""
+
+
 def ratio(numerator: float, denominator: float) -> float:
     """The quotient, and NaN for 0/0: a score that has nothing to count."""
     return float(numerator) / float(denominator) if denominator else float("nan")

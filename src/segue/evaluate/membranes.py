@@ -8,9 +8,12 @@ predicted segment i and true segment j, s_i and t_j its sums over j and over i. 
     V_info = I(S; T) / (alpha H(S) + (1 - alpha) H(T))
 
 Foreground-restricted: only pixels inside of true cells count. After border thinning: predicted membrane
-pixels are first given to the nearest predicted cell, so that the width of a membrane does not matter. Both
-scores are the largest over the thresholds of the predicted map. Segments are face-connected components of
-cells (4 in 2D, 6 in 3D).
+pixels are first given to the nearest predicted cell, so that the width of a membrane does not matter. Segments
+are face-connected components of cells (4 in 2D, 6 in 3D).
+
+Both scores are the largest over the thresholds of the predicted map. The challenge cuts a whole stack at one threshold,
+adds up its slices, and takes the best threshold only then: that is the pooled score. The mean over images of their own
+scores is another, and kinder: there every image has the threshold that suits it best.
 """
 
 from collections.abc import Sequence
@@ -22,12 +25,14 @@ from numpy.typing import NDArray
 
 from segue.arrays import IGNORE, Labels
 from segue.errors import LabelError
-from segue.evaluate.counts import Ratio, as_ids
+from segue.evaluate.counts import Greatest, Least, Ratio, as_ids, ratio
 from segue.evaluate.warping import warping_error
 from segue.objects.overlaps import Overlaps, check_ids, check_shapes, count_overlaps
 
 MEMBRANE_THRESHOLDS: tuple[float, ...] = tuple(index / 10 for index in range(11))
 """A pixel is cell where its probability of cell is above the threshold: 0 to 1 in tenths."""
+
+_NEXT_TO_NOTHING = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +41,33 @@ class MembraneScores:
 
     thresholds: tuple[float, ...]
     """Thresholds of the predicted map; just 0.5 for a map that was binary already."""
-    v_rand_at: tuple[float, ...]
-    """V_rand at each threshold, after border thinning; NaN if no pixel is inside of a true cell."""
-    v_info_at: tuple[float, ...]
-    """V_info at each threshold, after border thinning; NaN if no pixel is inside of a true cell."""
-    rand_error_at: tuple[float, ...]
-    """Adapted Rand error at each threshold, without thinning; see `adapted_rand_error`."""
+    rand: Greatest
+    """V_rand at each threshold, after border thinning, as `rand_counts`; 0/0 if no pixel is inside of a true cell."""
+    information: Greatest
+    """V_info in the same way, as `information_counts`."""
+    rand_error: Least
+    """Adapted Rand error at each threshold, without thinning, as `adapted_rand_counts`."""
     warping_error: float
     """Warping error at the threshold 0.5; see `warping_error` in `segue.evaluate.warping`."""
     pixel_error: float
     """Share of pixels on the wrong side of 0.5; NaN if no pixel counts."""
     squared_error: float
     """Mean of (probability of cell - truth)^2, the challenge's pixel error of a map of probabilities."""
+
+    @property
+    def v_rand_at(self) -> tuple[float, ...]:
+        """V_rand at each threshold; NaN if no pixel is inside of a true cell."""
+        return tuple(map(ratio, *self.rand))
+
+    @property
+    def v_info_at(self) -> tuple[float, ...]:
+        """V_info at each threshold; NaN if no pixel is inside of a true cell."""
+        return tuple(map(ratio, *self.information))
+
+    @property
+    def rand_error_at(self) -> tuple[float, ...]:
+        """Adapted Rand error at each threshold; NaN if neither side has a pair of pixels."""
+        return tuple(map(ratio, *self.rand_error))
 
     @property
     def v_rand(self) -> float:
@@ -76,8 +96,12 @@ class MembraneScores:
         }
 
     def ratios(self) -> dict[str, Ratio]:
-        """Nothing: the challenge averages over images."""
-        return {}
+        """Name to counts at each threshold: a data set adds them over its images and takes the best afterwards."""
+        return {
+            "pooled/v_rand": self.rand,
+            "pooled/v_info": self.information,
+            "pooled/adapted_rand_error": self.rand_error,
+        }
 
 
 def score_membranes(
@@ -108,20 +132,20 @@ def score_membranes(
     if isinstance(truth, Labels) and not is_partition and found.dtype.kind != "f":
         _check_classes(truth.classes, found, wall)
 
-    v_rand, v_info, rand_error = [], [], []
+    rand, information, rand_error = [], [], []
     for level in levels:
         segments = _components(probability > level)
         thinned = count_overlaps(true_segments[true_cell], thin_borders(segments)[true_cell])
-        v_rand.append(rand_score(thinned))
-        v_info.append(information_score(thinned))
-        rand_error.append(adapted_rand_error(count_overlaps(true_segments[true_cell], segments[true_cell])))
+        rand.append(rand_counts(thinned))
+        information.append(information_counts(thinned))
+        rand_error.append(adapted_rand_counts(count_overlaps(true_segments[true_cell], segments[true_cell])))
     counts = true != IGNORE
     found_cell = probability > 0.5
     return MembraneScores(
         thresholds=levels,
-        v_rand_at=tuple(v_rand),
-        v_info_at=tuple(v_info),
-        rand_error_at=tuple(rand_error),
+        rand=Greatest(*zip(*rand, strict=True)),
+        information=Greatest(*zip(*information, strict=True)),
+        rand_error=Least(*zip(*rand_error, strict=True)),
         warping_error=warping_error(true_cell, found_cell, max_distance=warp_distance, ignore=~counts),
         pixel_error=_mean((true_cell != found_cell)[counts]),
         squared_error=_mean((true_cell[counts] - probability[counts].astype(np.float64)) ** 2),
@@ -149,51 +173,51 @@ def thin_borders(segments: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(segments[tuple(nearest)])
 
 
-def rand_score(overlaps: Overlaps) -> float:
-    """V_rand over the pixels of `overlaps`, which must all lie in true segments; NaN without pixels.
+def rand_counts(overlaps: Overlaps) -> tuple[float, float]:
+    """Numerator and denominator of V_rand over the pixels of `overlaps`, which must all lie in true segments.
 
-    A pixel in no predicted segment is a segment of its own, as in the challenge.
+    They are squares of pixels: sum n_ij^2 over 1/2 sum s_i^2 + 1/2 sum t_j^2. A pixel in no predicted segment is a
+    segment of its own, as in the challenge.
+    """
+    _, single = _pixels(overlaps)
+    together, predicted, true = (
+        float((sizes.astype(np.float64) ** 2).sum())
+        for sizes in (overlaps.shared, overlaps.predicted_areas, overlaps.truth_areas)
+    )
+    return together + single, 0.5 * (predicted + single) + 0.5 * true
+
+
+def information_counts(overlaps: Overlaps) -> tuple[float, float]:
+    """Numerator and denominator of V_info over the pixels of `overlaps`, which must all lie in true segments.
+
+    Both times the number of pixels, so that images add up by their sizes. A pixel in no predicted segment is a
+    segment of its own.
     """
     pixels, single = _pixels(overlaps)
     if pixels == 0:
-        return float("nan")
-    together = (overlaps.shared.astype(np.float64) ** 2).sum() + single
-    predicted = (overlaps.predicted_areas.astype(np.float64) ** 2).sum() + single
-    true = (overlaps.truth_areas.astype(np.float64) ** 2).sum()
-    return float(together / (0.5 * predicted + 0.5 * true))
-
-
-def information_score(overlaps: Overlaps) -> float:
-    """V_info over the pixels of `overlaps`, which must all lie in true segments; NaN without pixels.
-
-    A pixel in no predicted segment is a segment of its own. If both sides are one single segment, and so
-    equal, the quotient 0/0 is taken as 1.
-    """
-    pixels, single = _pixels(overlaps)
-    if pixels == 0:
-        return float("nan")
+        return 0.0, 0.0
     alone = single / pixels * np.log(pixels)
     predicted = _entropy(overlaps.predicted_areas, pixels) + alone
     true = _entropy(overlaps.truth_areas, pixels)
     joint = _entropy(overlaps.shared, pixels) + alone
-    if predicted + true == 0:
-        return 1.0
-    return float((predicted + true - joint) / (0.5 * predicted + 0.5 * true))
+    if predicted + true == 0:  # both are one segment, and so equal: 1 by itself, and nothing in a sum
+        return _NEXT_TO_NOTHING, _NEXT_TO_NOTHING
+    return float(pixels * (predicted + true - joint)), float(pixels * (0.5 * predicted + 0.5 * true))
 
 
-def adapted_rand_error(overlaps: Overlaps) -> float:
-    """1 - F-score over pairs of pixels, the challenge's first measure.
+def adapted_rand_counts(overlaps: Overlaps) -> tuple[float, float]:
+    """Numerator and denominator of 1 - F-score over pairs of pixels, the challenge's first measure.
 
     Precision is the share of pairs in one predicted segment that are in one true segment, recall the other
     way round, so F = 2 sum n_ij (n_ij - 1) / (sum s_i (s_i - 1) + sum t_j (t_j - 1)). A pixel in no predicted
     segment is in no pair of it, whereas scikit-image takes all such pixels inside of true cells for one more
-    segment: the two are equal only where there are none. NaN if no side has a pair.
+    segment: the two are equal only where there are none.
     """
     together, predicted, true = (
         float((sizes.astype(np.float64) * (sizes - 1)).sum())
         for sizes in (overlaps.shared, overlaps.predicted_areas, overlaps.truth_areas)
     )
-    return 1 - 2 * together / (predicted + true) if predicted + true else float("nan")
+    return predicted + true - 2 * together, predicted + true
 
 
 def _as_probability(

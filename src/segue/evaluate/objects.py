@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from segue.arrays import IGNORE, Labels
 from segue.errors import LabelError
-from segue.evaluate.counts import Ratio, as_ids, ratio
+from segue.evaluate.counts import Greatest, Ratio, as_ids, ratio
 from segue.evaluate.matching import Matching, match_at
 from segue.evaluate.object_counts import (
     MISSED_COST,
@@ -126,6 +126,7 @@ class ObjectScores:
         true, predicted = float(self.true_objects), float(self.predicted_objects)
         matched = tuple(float(matching.tp) for matching in self.matchings)
         every = tuple(float(matching.tp + matching.fp + matching.fn) for matching in self.matchings)
+        from_nothing = MISSED_COST * true
         return {
             "pooled/average_precision": Ratio(matched[:1], every[:1]),
             "pooled/average_precision_50_95": Ratio(matched, every),
@@ -137,7 +138,8 @@ class ObjectScores:
             "pooled/mean_true_iou": Ratio((half.iou_sum,), (true,)),
             "pooled/aggregated_jaccard": Ratio((self.jaccard_parts[0],), (self.jaccard_parts[1],)),
             "pooled/seg": Ratio((self.seg_sum,), (true,)),
-            "pooled/det": Ratio((MISSED_COST * true - min(self.det_cost, MISSED_COST * true),), (MISSED_COST * true,)),
+            # Never below 0, and cut there only once all is added: false objects of an empty image cost as well.
+            "pooled/det": Greatest((from_nothing - self.det_cost, 0.0), (from_nothing, from_nothing)),
             "pooled/count_error": Ratio((abs(predicted - true),), (true,)),
             **(self.classes.ratios() if self.classes is not None else {}),
         }

@@ -5,16 +5,19 @@ every drawn set is computed, and the interval lies between the 2.5th and the 97.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.evaluate.counts import Ratio
+from segue.evaluate.counts import Greatest, Least, Ratio
 
 LEVEL = 0.95
 """Share of the bootstrap distribution that an interval covers."""
+
+_COMBINED: dict[type[Ratio], Callable[..., Any]] = {Ratio: np.ma.mean, Greatest: np.ma.max, Least: np.ma.min}
+"""How the quotients of the entries become one score."""
 
 
 class ImageScores(TypedDict):
@@ -32,8 +35,8 @@ def summarise(per_image: Sequence[ImageScores], *, resamples: int = 2000, seed: 
     """Plain data for JSON: `{"images": n, "metrics": {name: {"mean", "low", "high"}}, "per_image": [...]}`.
 
     A mean leaves out the images whose score is NaN. For pooled scores "mean" is the score of all images
-    together. What is not defined is None: every NaN, and "low" and "high" when fewer than two images have the
-    score.
+    together; a ratio of one entry stands for as many as those of the other images have. What is not defined is
+    None: every NaN, and "low" and "high" when fewer than two images have the score.
     """
     names = _in_order(entry["metrics"] for entry in per_image)
     pooled = _in_order(entry.get("ratios", {}) for entry in per_image)
@@ -43,9 +46,9 @@ def summarise(per_image: Sequence[ImageScores], *, resamples: int = 2000, seed: 
         metrics[name] = _interval(*_as_ratio(values), resamples=resamples, seed=seed)
     for name in pooled:
         ratios = [entry["ratios"][name] for entry in per_image if name in entry.get("ratios", {})]
-        numerators = np.array([ratio.numerators for ratio in ratios])
-        denominators = np.array([ratio.denominators for ratio in ratios])
-        metrics[name] = _interval(numerators, denominators, resamples=resamples, seed=seed)
+        entries = max(len(ratio.numerators) for ratio in ratios)
+        sides = (np.array([np.broadcast_to(ratio[side], entries) for ratio in ratios]) for side in (0, 1))
+        metrics[name] = _interval(*sides, kind=type(ratios[0]), resamples=resamples, seed=seed)
     listed = [
         {"name": entry["name"], "metrics": {key: _plain(value) for key, value in entry["metrics"].items()}}
         for entry in per_image
@@ -80,7 +83,12 @@ def _as_ratio(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 
 
 def _interval(
-    numerators: NDArray[np.float64], denominators: NDArray[np.float64], *, resamples: int, seed: int
+    numerators: NDArray[np.float64],
+    denominators: NDArray[np.float64],
+    *,
+    kind: type[Ratio] = Ratio,
+    resamples: int,
+    seed: int,
 ) -> dict[str, float | None]:
     """The score of (images, entries) counts and its interval.
 
@@ -90,26 +98,22 @@ def _interval(
     counts = numerators.any(axis=1) | denominators.any(axis=1)
     numerators, denominators = numerators[counts], denominators[counts]
     images = len(numerators)
-    value = _plain(float(_pool(numerators.sum(axis=0), denominators.sum(axis=0)))) if images else None
+    value = _plain(float(_pool(numerators.sum(axis=0), denominators.sum(axis=0), kind))) if images else None
     if images < 2 or value is None:
         return {"mean": value, "low": None, "high": None}
     random = np.random.default_rng(seed)
     times = random.multinomial(images, np.full(images, 1 / images), size=resamples).astype(np.float64)
-    drawn = _pool(times @ numerators, times @ denominators)
+    drawn = _pool(times @ numerators, times @ denominators, kind)
     tail = 50 * (1 - LEVEL)
     low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     return {"mean": value, "low": _plain(float(low)), "high": _plain(float(high))}
 
 
-def _pool(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over the last axis of numerator / denominator; entries of 0/0 are left out, NaN if all are."""
+def _pool(numerators: NDArray[np.float64], denominators: NDArray[np.float64], kind: type[Ratio]) -> NDArray[np.float64]:
+    """The score over the last axis of numerator / denominator; entries of 0/0 are left out, NaN if all are."""
     present = denominators > 0
-    quotients = np.divide(numerators, denominators, out=np.zeros_like(numerators), where=present)
-    number = present.sum(axis=-1)
-    total = np.asarray(quotients.sum(axis=-1))
-    mean = np.full(total.shape, math.nan)
-    np.divide(total, number, out=mean, where=number > 0)
-    return mean
+    quotients = np.ma.masked_array(numerators / np.where(present, denominators, 1), ~present)
+    return np.asarray(np.ma.filled(_COMBINED[kind](quotients, axis=-1), math.nan))
 
 
 def _in_order(mappings: Any) -> list[str]:

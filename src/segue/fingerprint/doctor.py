@@ -14,6 +14,7 @@ from segue.fingerprint.duplicates import Group
 from segue.fingerprint.measures import ImageMeasure, LabelMeasure
 from segue.fingerprint.pixel_sizes import looks_wrong, pixel_sizes
 from segue.fingerprint.rules import Hit
+from segue.io.labels import Coding, show_value
 from segue.resample import shown
 
 _CONTRAST_RATIO = 100
@@ -48,8 +49,8 @@ def judge_image(image: ImageMeasure, *, file: str) -> Iterator[Hit]:
         yield Hit(rule=rules.CONSTANT, file=file, detail=f"{image.channels[0].lowest:g}")
 
 
-def judge_pair(pair: Examined) -> Iterator[Hit]:
-    """What is wrong with one image or its mask alone."""
+def judge_pair(pair: Examined, *, coding: Coding = "gray") -> Iterator[Hit]:
+    """What is wrong with one image or its mask alone. `coding` says whether ids of objects are packed colours."""
     labels = pair.labels
     yield from judge_image(pair.image, file=pair.image_file)
     if sum(labels.counts) == 0:
@@ -62,10 +63,10 @@ def judge_pair(pair: Examined) -> Iterator[Hit]:
     if objects.of_one_pixel:
         yield Hit(rule=rules.ONE_PIXEL, file=pair.mask_file, detail=f"{objects.of_one_pixel:,}")
     if objects.in_pieces:
-        shown = ", ".join(str(number) for number in objects.in_pieces[:5])
+        shown = ", ".join(show_value(number, coding) for number in objects.in_pieces[:5])
         more = f" and {len(objects.in_pieces) - 5} more" if len(objects.in_pieces) > 5 else ""
         yield Hit(rule=rules.IN_PIECES, file=pair.mask_file, detail=f"id {shown}{more}")
-    if objects.highest_id != objects.count:
+    if coding == "gray" and objects.highest_id != objects.count:
         detail = f"{objects.count} objects, highest id {objects.highest_id}"
         yield Hit(rule=rules.NOT_CONSECUTIVE, file=pair.mask_file, detail=detail)
 

@@ -12,6 +12,8 @@ _ALIKE = 0.95
 """Correlation of two thumbnails from which images count as near-duplicates."""
 _ENOUGH_FOR_MEAN = 8
 """From this many images of one shape on, what all have in common (a field of view) is taken off first."""
+_DETAILS_ALIKE = 0.7
+"""Correlation of the details of two thumbnails from which they can be neighbours in a sequence."""
 _FAINTEST = 1e-4
 """Thumbnails that vary by less than this part of the largest intensity hold nothing to compare."""
 
@@ -30,7 +32,7 @@ def similar_images(images: Sequence[ImageMeasure]) -> list[Group]:
     """Groups of the indices of images that are equal or nearly, each ascending; also flipped and turned ones.
 
     Only images of the same shape (or turned by 90 degrees) and number of channels are compared, by the
-    correlation of their thumbnails.
+    correlation of their thumbnails; of many images also as neighbours in a slow sequence.
     """
     leader = list(range(len(images)))
 
@@ -48,7 +50,11 @@ def similar_images(images: Sequence[ImageMeasure]) -> list[Group]:
             join(group[0], index)
     for members in _comparable(images):
         thumbnails = _prepare([images[index] for index in members])
-        for one, other in _alike(thumbnails):
+        if len(members) >= _ENOUGH_FOR_MEAN:
+            pairs = _alike(_without_common(thumbnails)) + _neighbours(thumbnails)
+        else:
+            pairs = _alike(thumbnails)
+        for one, other in pairs:
             join(members[one], members[other])
     groups: dict[int, list[int]] = defaultdict(list)
     for index in range(len(images)):
@@ -65,20 +71,46 @@ def _comparable(images: Sequence[ImageMeasure]) -> list[list[int]]:
 
 
 def _prepare(images: Sequence[ImageMeasure]) -> NDArray[np.float64]:
-    """(N, side, side) thumbnails of mean 0 and length 1, without what all have in common; or 0 if faint."""
+    """(N, side, side) thumbnails of mean 0 and length 1; or 0 if faint."""
     thumbnails = np.stack([image.thumbnail for image in images]).astype(np.float64)
     thumbnails -= thumbnails.mean(axis=(1, 2), keepdims=True)
-    scale = np.linalg.norm(thumbnails, axis=(1, 2), keepdims=True)
     size = thumbnails[0].size ** 0.5
     largest = np.array([max(abs(c.highest) for c in image.channels) for image in images])
-    faint = scale[:, 0, 0] / size <= _FAINTEST * np.maximum(largest, 1e-30)
-    thumbnails = np.where(faint[:, None, None], 0, thumbnails / np.maximum(scale, 1e-30))
-    if len(images) >= _ENOUGH_FOR_MEAN:
-        thumbnails -= np.median(thumbnails, axis=0)
-        thumbnails -= thumbnails.mean(axis=(1, 2), keepdims=True)
-        scale = np.linalg.norm(thumbnails, axis=(1, 2), keepdims=True)
-        thumbnails = np.where(faint[:, None, None], 0, thumbnails / np.maximum(scale, 1e-30))
-    return thumbnails
+    faint = np.linalg.norm(thumbnails, axis=(1, 2)) / size <= _FAINTEST * np.maximum(largest, 1e-30)
+    thumbnails[faint] = 0
+    return _of_length_1(thumbnails)
+
+
+def _without_common(thumbnails: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without what all have in common, again of mean 0 and length 1; those that are 0 stay so."""
+    rest = thumbnails - np.median(thumbnails, axis=0)
+    rest -= rest.mean(axis=(1, 2), keepdims=True)
+    rest[~thumbnails.any(axis=(1, 2))] = 0
+    return _of_length_1(rest)
+
+
+def _of_length_1(arrays: NDArray[np.float64]) -> NDArray[np.float64]:
+    scaled: NDArray[np.float64] = arrays / np.maximum(np.linalg.norm(arrays, axis=(1, 2), keepdims=True), 1e-30)
+    return scaled
+
+
+def _neighbours(thumbnails: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs of indices that are much nearer to each other than two images of the set usually are.
+
+    In a slow sequence what all have in common is the sequence itself. Distances do not change when it is taken
+    off, so that a field of view brings no two images nearer than others. Nearly empty ones are near each other
+    too, but their details are noise.
+    """
+    count = len(thumbnails)
+    flat = thumbnails.reshape(count, -1)
+    distance = 1 - flat @ flat.T
+    near = distance <= (1 - _ALIKE) * np.median(distance[np.triu_indices(count, 1)])
+    steps = [np.diff(thumbnails, axis=axis).reshape(count, -1) for axis in (1, 2)]
+    details = np.concatenate(steps, axis=1)
+    usual = np.median(abs(details), axis=1, keepdims=True)
+    details = np.clip(details, -usual, usual)  # or the rim of a field of view outweighs all that is in it
+    details /= np.maximum(np.linalg.norm(details, axis=1, keepdims=True), 1e-30)
+    return _pairs(near & (details @ details.T >= _DETAILS_ALIKE))
 
 
 def _alike(thumbnails: NDArray[np.float64]) -> list[tuple[int, int]]:
@@ -91,5 +123,9 @@ def _alike(thumbnails: NDArray[np.float64]) -> list[tuple[int, int]]:
             turned = np.rot90(thumbnails, turns, axes=(1, 2))
             turned = turned[:, :, ::-1] if flipped else turned
             np.maximum(best, flat @ turned.reshape(count, -1).T, out=best)
-    ones, others = np.nonzero(np.triu(best, 1) >= _ALIKE)
+    return _pairs(best >= _ALIKE)
+
+
+def _pairs(belong: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    ones, others = np.nonzero(np.triu(belong, 1))
     return list(zip(ones.tolist(), others.tolist(), strict=True))

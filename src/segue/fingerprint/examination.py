@@ -13,7 +13,7 @@ from segue.fingerprint.doctor import Examined, judge_image, judge_pair, judge_se
 from segue.fingerprint.duplicates import Group, similar_images
 from segue.fingerprint.hounsfield import annotated_values
 from segue.fingerprint.measures import measure_image, measure_labels
-from segue.fingerprint.rules import Hit, by_severity, to_findings
+from segue.fingerprint.rules import Hit, as_hit, by_severity, to_findings
 from segue.fingerprint.summary import Fingerprint, summarise_set
 from segue.io.datasets import Pair, Pairs, read_pair, spec_from
 from segue.io.description import FILE_NAME, explicit_spec
@@ -58,7 +58,7 @@ def examine(
     Without `spec` the meaning of the masks is found out, as the data set's description says or from the masks
     themselves. `progress` is called with the number of pairs that are done and of all pairs.
     """
-    findings = list(pairs.findings)
+    findings = to_findings([as_hit(finding) for finding in pairs.findings], files=len(pairs))
     hits: list[Hit] = []
     if spec is None:
         decision = _decide(pairs, hits)
@@ -71,7 +71,7 @@ def examine(
     known = spec
     for done, outcome in enumerate(_ordered(lambda item: _examine_pair(item, known), list(enumerate(pairs))), 1):
         measured += [outcome] if isinstance(outcome, Examined) else []
-        hits += judge_pair(outcome) if isinstance(outcome, Examined) else outcome
+        hits += judge_pair(outcome, coding=spec.coding) if isinstance(outcome, Examined) else outcome
         if progress is not None:
             progress(done, len(pairs))
     if not measured:
@@ -123,10 +123,11 @@ def _decide(pairs: Pairs, hits: list[Hit]) -> Decision | None:
 
 
 def _enough_to_decide(pairs: Pairs) -> list[Pair]:
-    """All pairs; but if objects are told, a few, because only the coding of the masks is left to find out."""
+    """All with a mask; but if objects are told, a few, because only the coding of the masks is left to find out."""
+    telling = [pair for pair in pairs if pair.has_values]
     if pairs.description.labels == "objects":
-        return list(pairs[:: max(len(pairs) // 8, 1)])
-    return list(pairs)
+        return telling[:: max(len(telling) // 8, 1)]
+    return telling
 
 
 def _summarise_mask(pair: Pair) -> MaskSummary | Hit | None:

@@ -230,7 +230,7 @@ def _measure_objects(ids: NDArray[np.int32]) -> ObjectMeasure:
 def _renumber(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The ids in use, ascending, without 0; and the image with the n-th of them as n, from 1."""
     highest = int(ids.max(initial=0))
-    if highest > 2**24:  # too high for a table
+    if highest > ids.size:  # a table would be longer than the mask; packed colours are such ids
         numbers, places = np.unique(np.append(ids, 0), return_inverse=True)
         return numbers[1:].astype(np.int64), places[:-1].reshape(ids.shape).astype(np.int32)
     used = np.bincount(ids.ravel(), minlength=highest + 1) > 0

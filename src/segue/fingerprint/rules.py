@@ -50,10 +50,17 @@ def to_findings(hits: Sequence[Hit], *, files: int) -> list[Finding]:
     return by_severity(findings)
 
 
+def as_hit(finding: Finding) -> Hit:
+    """What was noticed elsewhere as a hit, so that it is said once for many files too."""
+    rule = Rule(severity=finding.severity, what="", remedy=finding.remedy)
+    return Hit(rule=rule, file=finding.file, detail=finding.reason)
+
+
 def _merged(rule: Rule, hits: Sequence[Hit], *, files: int) -> str:
     """One sentence for many hits of one rule."""
     if not rule.what:
-        return f"{len(hits)} of {files} files cannot be used, the first is {hits[0].file}: {hits[0].detail}"
+        count = f"{len(hits)} of {files} files cannot be used" if rule == UNUSABLE else f"{len(hits)} files are alike"
+        return f"{count}, the first is {hits[0].file}: {hits[0].detail}"
     examples = ", ".join(
         PurePath(hit.file).name + (f" ({hit.detail})" if hit.detail else "") for hit in hits[:_SHOWN_ALONE]
     )
@@ -67,8 +74,8 @@ def _reason(rule: Rule, detail: str) -> str:
 
 
 def _pattern(message: str) -> str:
-    """A message without its numbers and paths, so that messages of one kind are equal."""
-    return re.sub(r"\S*[\d/\\]\S*", "#", message)
+    """A message without its numbers, paths and quoted names, so that messages of one kind are equal."""
+    return re.sub(r"\S*[\d/\\]\S*", "#", re.sub(r"'[^']*'", "#", message))
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:

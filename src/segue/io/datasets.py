@@ -1,9 +1,7 @@
 """From a folder to pairs of image and mask, and from a pair to arrays."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import overload
 
@@ -12,24 +10,25 @@ import numpy as np
 from segue.arrays import IGNORE, Image, Labels
 from segue.errors import DatasetError, ImageError, LabelError, MissingInputError
 from segue.io.decoded import DEFAULT_MAX_PIXELS
+from segue.io.described import describe_pairs
 from segue.io.description import (
     FILE_NAME,
     Description,
     check_object_classes,
     explicit_spec,
     ignored_values,
-    object_values,
     pixel_size_of,
     read_description,
 )
 from segue.io.findings import Finding
 from segue.io.images import read_image
 from segue.io.label_decision import Decision, MaskSummary, decide, summarise
-from segue.io.labels import LabelSpec, apply_spec, read_mask
+from segue.io.labels import LabelSpec, RawMask, apply_spec, read_mask
 from segue.io.layouts import find_layout
-from segue.io.natural import image_files, stem_of
-from segue.io.object_classes import TABLE_SUFFIX, ClassSource, read_object_classes
-from segue.io.pairs import Pair
+from segue.io.natural import stem_of
+from segue.io.object_classes import read_object_classes
+from segue.io.pairs import IMAGE_FOLDERS, Pair
+from segue.io.same_space import how_apart
 
 __all__ = [
     "Pair",
@@ -102,11 +101,9 @@ def find_pairs(path: Path | str) -> Pairs:
     if not layout.pairs:
         first = f" ({layout.findings[0].file}: {layout.findings[0].reason})" if layout.findings else ""
         raise DatasetError(f"{root}: no image has a mask{first}; give image and mask the same name before the suffix")
-    findings = list(layout.findings)
-    pairs = _with_regions(layout.pairs, root, description, findings)
-    pairs = _with_object_classes(pairs, root, description, findings)
-    pairs = [replace(pair, group=_group_of(pair, description)) for pair in pairs]
-    pairs = _with_pixel_sizes(pairs, root, description, findings)
+    named = [str(root / name) for name in (description.region, description.object_classes) if name is not None]
+    findings = [one for one in layout.findings if one.file not in named]  # the layout calls such a folder ignored
+    pairs = describe_pairs(layout.pairs, root, description, findings)
     return Pairs(pairs=tuple(pairs), root=root, layout=layout.name, description=description, findings=tuple(findings))
 
 
@@ -117,7 +114,7 @@ def resolve_spec(pairs: Pairs, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Decis
     """
     if explicit_spec(pairs.description, source=pairs.root / FILE_NAME) is not None:
         return spec_from(pairs, [])
-    masks = [pair.mask for pair in pairs if pair.mask is not None]
+    masks = [pair.mask for pair in pairs if pair.mask is not None and pair.has_values]
     if pairs.description.labels == "objects":  # only their coding is still open, and a few masks tell it
         masks = masks[:: max(1, len(masks) // _CODING_SAMPLE)]
     return spec_from(pairs, [summarise(read_mask(mask, max_pixels=max_pixels)) for mask in masks])
@@ -156,11 +153,17 @@ def read_labels(pair: Pair, spec: LabelSpec, *, image: Image, max_pixels: int = 
     """Read the labels of a pair whose image is already there. Raises LabelError, naming the file."""
     if pair.mask is None:
         raise LabelError(f"{pair.images[0]}: the image has no mask")
-    labels = apply_spec(read_mask(pair.mask, max_pixels=max_pixels), spec)
-    _check_shape(labels.shape, image, pair.mask)
+    if pair.without_objects:
+        raw = RawMask(values=np.zeros(image.shape, np.int64), name=str(pair.mask))
+    else:
+        raw = read_mask(pair.mask, max_pixels=max_pixels)
+    labels = apply_spec(raw, spec)
+    _check_place(raw, image, pair.mask)
     ids = labels.ids
     if labels.kind == "objects" and pair.object_classes is not None:
-        told = read_object_classes(pair.object_classes, ids, classes=labels.classes, max_pixels=max_pixels)
+        told = read_object_classes(
+            pair.object_classes, ids, classes=labels.classes, space=image.space, max_pixels=max_pixels
+        )
         labels = replace(labels, object_classes=told)
     elif labels.kind == "objects" and len(labels.classes) > 2:
         raise LabelError(
@@ -169,7 +172,7 @@ def read_labels(pair: Pair, spec: LabelSpec, *, image: Image, max_pixels: int = 
         )
     if pair.region is not None:
         region = read_mask(pair.region, max_pixels=max_pixels)
-        _check_shape(region.values.shape, image, pair.region)
+        _check_place(region, image, pair.region)
         outside = region.values <= (127 if region.lossy else 0)
         ids = np.where(outside, np.int32(IGNORE), ids)
     return replace(labels, ids=ids, space=image.space)
@@ -184,6 +187,8 @@ def _read_channels(pair: Pair, *, max_pixels: int) -> Image:
                 f"{part.name}: its shape is {_by(part.shape)}, but the first channel {first.name} is "
                 f"{_by(first.shape)}; all channels of an image must have one shape"
             )
+        if apart := how_apart(part.space, first.space, first.shape):
+            raise ImageError(f"{part.name}: this channel and the first, {first.name}, {apart}")
     space = first.space
     if pair.pixel_size is not None:
         if len(pair.pixel_size) != first.spatial_axes:
@@ -197,8 +202,12 @@ def _read_channels(pair: Pair, *, max_pixels: int) -> Image:
     return Image(pixels=np.concatenate([part.pixels for part in parts]), space=space, name=first.name)
 
 
-def _check_shape(shape: tuple[int, ...], image: Image, path: Path) -> None:
+def _check_place(mask: RawMask, image: Image, path: Path) -> None:
+    """Raise LabelError if the mask in `path` has another shape than its image, or says that it lies elsewhere."""
+    shape = mask.values.shape
     if shape == image.shape:
+        if apart := how_apart(mask.space, image.space, shape):
+            raise LabelError(f"{path}: mask and image ({image.name}) {apart}")
         return
     turned = "; they look turned against each other" if shape == image.shape[::-1] else ""
     raise LabelError(
@@ -211,96 +220,13 @@ def _by(shape: tuple[int, ...]) -> str:
     return f"{' x '.join(str(length) for length in shape)} ({' '.join('zyx'[-len(shape) :])})"
 
 
-def _group_of(pair: Pair, description: Description) -> str:
-    if description.group is None:
-        return pair.group
-    found = re.search(description.group, pair.name)
-    return found[1] if found and found[1] is not None else pair.name
-
-
-def _with_pixel_sizes(
-    pairs: Sequence[Pair], root: Path, description: Description, findings: list[Finding]
-) -> list[Pair]:
-    for pattern in description.pixel_sizes or {}:
-        if not any(fnmatchcase(pair.name, pattern) for pair in pairs):
-            findings.append(
-                Finding(
-                    severity="warning",
-                    file=str(root / FILE_NAME),
-                    reason=f"pixel_sizes speaks of {pattern!r}, but no image has such a name",
-                    remedy=f'write names without their suffix, * for any letters, such as "{pairs[0].name[:3]}*"',
-                )
-            )
-    return [replace(pair, pixel_size=pixel_size_of(pair.name, description)) for pair in pairs]
-
-
 def described_pixel_size(path: Path) -> tuple[float, ...] | None:
     """What the dataset.toml of the data set that an image file lies in says of its pixels, in micrometres, (z) y x.
 
-    It is the one beside the image, or beside its folder if that is called images. Raises DatasetError if it is wrong.
+    It is the one beside the image, or beside its folder if that is one of `IMAGE_FOLDERS`. Raises DatasetError if it is
+    wrong.
     """
-    folders = [path.parent.parent, path.parent] if path.parent.name == "images" else [path.parent]
+    is_folder_of_images = path.parent.name.lower() in IMAGE_FOLDERS
+    folders = [path.parent.parent, path.parent] if is_folder_of_images else [path.parent]
     description = next((read_description(one / FILE_NAME) for one in folders if (one / FILE_NAME).is_file()), None)
     return pixel_size_of(stem_of(path), description) if description else None
-
-
-def _with_regions(pairs: Sequence[Pair], root: Path, description: Description, findings: list[Finding]) -> list[Pair]:
-    if description.region is None:
-        return list(pairs)
-    by_stem = _folder_beside(root, "region", description.region)
-    for pair in pairs:
-        if pair.name not in by_stem:
-            findings.append(
-                Finding(
-                    severity="error",
-                    file=str(pair.images[0]),
-                    reason=f"{description.region}/ has no region with the stem {pair.name!r}",
-                    remedy="add it, or remove region from dataset.toml; without it the whole image counts",
-                )
-            )
-    return [replace(pair, region=by_stem.get(pair.name)) for pair in pairs]
-
-
-def _with_object_classes(
-    pairs: Sequence[Pair], root: Path, description: Description, findings: list[Finding]
-) -> list[Pair]:
-    if description.object_classes is None:
-        return list(pairs)
-    by_stem = _folder_beside(root, "object_classes", description.object_classes, tables=True)
-    values, coding = object_values(description, source=root / FILE_NAME)
-    found = []
-    for pair in pairs:
-        file = by_stem.get(pair.name)
-        if file is not None:
-            found.append(replace(pair, object_classes=ClassSource(file=file, values=values, coding=coding)))
-            continue
-        findings.append(
-            Finding(
-                severity="error",
-                file=str(pair.images[0]),
-                reason=f"{description.object_classes}/ has no file with the stem {pair.name!r}",
-                remedy="add a mask of classes or a table (.csv) with the columns id and class for it, or move the "
-                "image away",
-            )
-        )
-        found.append(pair)
-    return found
-
-
-def _folder_beside(root: Path, key: str, name: str, *, tables: bool = False) -> dict[str, Path]:
-    """The image files, and tables if wanted, of the folder that a key of dataset.toml names, by their stems.
-
-    Raises DatasetError if there is no such folder in `root`, or two files for one image.
-    """
-    folder = root / name
-    if not folder.resolve().is_relative_to(root.resolve()) or not folder.is_dir():
-        raise DatasetError(f"{root / FILE_NAME}: {key} = {name!r}, but there is no such folder in {root}")
-    by_stem = {stem_of(path): path for path in image_files(folder)}
-    if not tables:
-        return by_stem
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() == TABLE_SUFFIX and path.is_file() and not path.name.startswith("."):
-            other = by_stem.setdefault(path.stem, path)
-            if other != path:
-                raise DatasetError(f"{folder}: {other.name} and {path.name} are both for one image; keep one of them")
-    return by_stem

@@ -40,6 +40,8 @@ class Decoded:
     """True if the three channels are red, green and blue."""
     palette: NDArray[np.uint8] | None = None
     """(N, 3) red, green, blue of each index, if the one channel holds indices into a palette."""
+    white: int | None = None
+    """The largest value if the file calls 0 white, so that `values` are this minus what is stored."""
     lossy: bool = False
     """True if the compression changes values (JPEG), so that a mask stored like this has invented values."""
 

@@ -56,7 +56,7 @@ class Description(BaseModel):
 def read_description(path: Path) -> Description:
     """Read and check a `dataset.toml`. Raises DatasetError with the line or the key that is wrong."""
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise DatasetError(f"{path}: this is not valid TOML: {error}") from error
     except UnicodeDecodeError as error:
@@ -257,6 +257,15 @@ def _check_group(description: Description, source: Path) -> None:
         )
 
 
+_LISTS = {
+    "classes": 'names, such as ["background", "cell"]',
+    "channels": 'names, such as ["CT"]',
+    "pixel_size": "2 or 3 numbers, (z) y x, such as [0.5, 0.5]",
+    "pixel_sizes": "2 or 3 numbers, (z) y x, for each name, such as [0.5, 0.5]",
+}
+"""What the keys that are lists hold."""
+
+
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][:1])
@@ -272,6 +281,8 @@ def _explain(error: ValidationError) -> str:
         return f'labels = {value!r}, but it must be "classes" or "objects"{hint}'
     if where == "object_values":
         return f'object_values is wrong at {value!r}: each value is a class id (0, 1, ...) or "ignore"'
+    if first["type"] == "tuple_type" and where in _LISTS:
+        return f"{where} is wrong at {value!r}: it is a list of {_LISTS[where]}"
     if first["type"] in ("too_short", "too_long"):
         limits = {"classes": "2 to 255 names, background first"}
         wanted = limits.get(where, "2 or 3 numbers, (z) y x")

@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.errors import LabelError
+
 _GAP = 16
 """Values closer than this to a more frequent one are noise around it, not a code of their own."""
 _NEAR = 24
@@ -21,6 +23,9 @@ _MOST_MAIN = 12
 """More main values than this are no codes of classes."""
 _LEAST_INNER = 0.005
 """A main value has at least this share of all inner pixels."""
+_MOST_UNCLEAR = 1 / 3
+"""Of the pixels of JPEG masks besides the background, no more may lie between the main values. Binary masks and gray
+codes stay below 0.3 even at quality 20, numbered objects reach 0.5 at any quality."""
 
 
 class Evidence(Protocol):
@@ -41,7 +46,10 @@ class Evidence(Protocol):
 
 
 def main_values(masks: Sequence[Evidence]) -> tuple[list[int], str | None]:
-    """The values that were meant, ascending, and why others are set aside: None if all values were meant."""
+    """The values that were meant, ascending, and why others are set aside: None if all values were meant.
+
+    Raises LabelError for JPEG masks whose values cannot be told apart any more.
+    """
     values = np.unique(np.concatenate([one.values for one in masks])) if masks else np.zeros(0, np.int64)
     everything = [int(value) for value in values]
     lossy = any(one.lossy for one in masks)
@@ -53,13 +61,19 @@ def main_values(masks: Sequence[Evidence]) -> tuple[list[int], str | None]:
     if lossy:
         if len(main) < 2:
             main = _extremes(values, counts, colour=colour)
+        if _unclear(values, counts, np.array(main), colour=colour) > _MOST_UNCLEAR:
+            raise LabelError(
+                f"the masks are JPEG files, which invent values, and their {len(values):,} values do not gather around "
+                "a few far apart, so what was meant cannot be told any more; export the masks again as PNG or TIFF"
+            )
         return sorted(main), "the masks are JPEG files, which invent values"
     if not 2 <= len(main) <= _MOST_MAIN:
         return everything, None
     minor = ~np.isin(values, main)
     distance = _distance(values, np.array(main), colour=colour).min(axis=1)
     small = counts[minor].sum() <= 0.25 * counts.sum()
-    thin = inner[minor].sum() <= 0.25 * counts[minor].sum()
+    far = minor & (distance > _NEAR)  # an object whose number is none of the main values has an inside
+    thin = inner[minor].sum() <= 0.25 * counts[minor].sum() and inner[far].sum() <= 0.02 * counts[far].sum()
     explained = np.where(distance <= _NEAR, counts, between) if not colour else counts
     if minor.sum() >= 3 and small and thin and explained[minor].sum() >= 0.8 * counts[minor].sum():
         return sorted(main), "the masks are anti-aliased (smoothed at their edges)"
@@ -87,6 +101,19 @@ def _extremes(values: NDArray[np.int64], counts: NDArray[np.int64], *, colour: b
     if distance.max() < _GAP:
         return [first]
     return [first, int(values[far][counts[far].argmax()])]
+
+
+def _unclear(values: NDArray[np.int64], counts: NDArray[np.int64], main: NDArray[np.int64], *, colour: bool) -> float:
+    """Of the pixels besides the background (what is most frequent), the share that is near none of the main values."""
+    if len(main) < 2:
+        return 1.0
+    distance = _distance(values, main, colour=colour)
+    apart = _distance(main, main, colour=colour)
+    clear = distance.min(axis=1) <= apart[apart > 0].min() / 4
+    owner = distance.argmin(axis=1)
+    background = np.bincount(owner, weights=counts).argmax()
+    unclear = int(counts[~clear].sum())
+    return unclear / max(unclear + int(counts[clear & (owner != background)].sum()), 1)
 
 
 def _distance(values: NDArray[np.int64], known: NDArray[np.int64], *, colour: bool) -> NDArray[np.int64]:

@@ -21,15 +21,25 @@ from segue.io.labels import Coding, LabelSpec, RawMask, as_coding, show_value
 Confidence = Literal["sure", "likely", "guess"]
 
 MAX_CLASSES = 64
-"""More different values than this are taken for objects, unless most of them come in several pieces."""
+"""More different values than this are objects, or the mask is none."""
+_USUAL_CLASSES = 16
+"""More classes than this are rare."""
+_RARE = 0.0005
+"""A class with a smaller share of all pixels may be stray pixels."""
+_MOST_SHOWN = 8
+"""Rare values that a message names."""
+_SPECK = 4
+"""Pieces of no more pixels than this are slips of the brush, and a value with no more of them tells nothing."""
 
 _LARGEST_COUNTED = 2**24
 """Pixels of a mask in which connected pieces are counted; of a larger one, only in its middle."""
 _MOST_COUNTED = 1000
 """Values of one mask whose pieces are counted; of more, an even selection."""
-_CODE_GAP = 10
+CODE_GAP = 10
 """Gray codes of classes (0, 50, 100, or 0, 128, 255) lie at least this far apart; ids of objects follow each
 other."""
+_EVEN = 2
+"""Steps between even gray codes differ by no more than this: 0, 128, 255."""
 _MANY = 20
 """A mask with more single-piece values than this shows objects."""
 
@@ -50,7 +60,10 @@ class MaskSummary:
     between: NDArray[np.int64]
     """Pixels of each value with both a smaller and a larger value within 2 pixels."""
     pieces: NDArray[np.int64]
-    """Connected components of each value, diagonal neighbours connected; 0 where they were not counted."""
+    """Connected components of each value, diagonal neighbours connected, specks left out; 0 where they were not
+    counted."""
+    colours: NDArray[np.int64] | None = None
+    """Packed colour of each value, if the values are indices into a palette."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +76,7 @@ class Decision:
     confidence: Confidence
     """How far to trust it. "sure" also stands for what dataset.toml says."""
     findings: tuple[Finding, ...] = ()
-    """What the doctor should say of the masks on the way: anti-aliasing, JPEG."""
+    """What the doctor should say of the masks on the way: anti-aliasing, JPEG, binary masks of objects."""
 
 
 def summarise(raw: RawMask) -> MaskSummary:
@@ -83,6 +96,7 @@ def summarise(raw: RawMask) -> MaskSummary:
         inner=np.bincount(rank[is_inner], minlength=len(values)).astype(np.int64),
         between=np.bincount(rank[is_between], minlength=len(values)).astype(np.int64),
         pieces=_count_pieces(_middle(rank), len(values)),
+        colours=None if raw.palette is None else raw.palette[values],
     )
 
 
@@ -96,66 +110,93 @@ def decide(
     """Decide from the evidence of all masks what their values mean; `kind`, `classes` and `ignore` are given
     facts.
 
-    Raises LabelError if there is no mask, or if the facts and the masks contradict each other.
+    Raises LabelError if there is no mask, if the masks are none (images, or smoothed masks), or if the facts and
+    the masks contradict each other.
     """
     if not summaries:
         raise LabelError("there is no mask to learn the meaning of values from; add masks")
-    coding: Coding = "colour" if any(one.coding == "colour" for one in summaries) else "gray"
+    coding = _common_coding(summaries)
     masks = [_without(_recoded(one, coding), ignore) for one in summaries]
     if kind == "objects":
         named = classes or ("background", "object")
         spec = LabelSpec(kind="objects", classes=named, ignore=ignore, coding=coding)
-        return Decision(spec=spec, confidence="sure", sentence="The masks hold objects, as dataset.toml says.")
+        sentence = "The masks hold objects, as dataset.toml or the layout of the folders says."
+        return Decision(spec=spec, confidence="sure", sentence=sentence, findings=_told_objects_findings(masks))
     codes, reason = main_values(masks)
     findings = () if reason is None else (_codes_finding(masks, codes, coding, reason),)
     snapped = reason is not None
     background, others = _background(masks, codes, coding)
+    doubts: list[str] = []
     if kind is None and classes is None and not snapped:
         what, why, confidence = _judge(masks, background, others, coding)
+        if what == "classes":
+            doubts = _doubts(masks, background, others, coding)
     else:
         what, confidence = "classes", "likely" if snapped else "sure"
         why = reason or "dataset.toml says so"
+    if classes is None and _looks_unannotated(others, coding):
+        doubts.append('255 usually means "not annotated" (if so, write ignore = 255; if not, its meaning in values)')
+    if doubts:
+        confidence, why = "guess", f"{why}; but {', and '.join(doubts)}"
     if what == "objects":
         spec = LabelSpec(kind="objects", classes=("background", "object"), ignore=ignore, coding=coding)
         sentence = f'The masks hold objects: {why}. If they hold classes, write labels = "classes" in dataset.toml.'
         return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
-    spec = _class_spec([background, *others], classes=classes, ignore=ignore, coding=coding, snap=snapped)
+    spec = _class_spec(
+        [background, *others], classes=classes, ignore=ignore, coding=coding, snap=snapped, told=kind == "classes"
+    )
     meaning = ", ".join(f"{show_value(value, coding)} = {spec.classes[one]}" for value, one in spec.values.items())
     sentence = f"The masks hold classes ({meaning}): {why}."
     if kind is None and classes is None:
         sentence += ' If each value is an object of its own, write labels = "objects" in dataset.toml.'
-    if 255 in others and coding == "gray" and len(others) > 1 and max(v for v in others if v != 255) < MAX_CLASSES:
-        sentence += " If 255 marks pixels that nobody annotated, write ignore = 255."
     return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
 
 
 def _judge(
     masks: Sequence[MaskSummary], background: int, others: Sequence[int], coding: Coding
 ) -> tuple[LabelKind, str, Confidence]:
-    """Classes or objects, why, and how sure: the first rule that applies speaks."""
+    """Classes or objects, why, and how sure: the first rule that applies speaks.
+
+    Classes whose values lie in one piece each are a guess, for objects look the same. Raises LabelError for masks that
+    hold neither.
+    """
     if not others:
         return "classes", "all of them hold one single value, so there is nothing to learn from them", "guess"
     if len(others) == 1:
         return "classes", "there are two values", "sure"
     sets = [frozenset(int(value) for value in one.values if value != background) for one in masks]
     filled = [one for one in sets if one]
-    pieces = np.concatenate([one.pieces[one.values != background] for one in masks])
+    pieces, inner, between, counts_of = (
+        np.concatenate([getattr(one, what)[one.values != background] for one in masks])
+        for what in ("pieces", "inner", "between", "counts")
+    )
     split = float((pieces[pieces > 0] > 1).mean()) if (pieces > 0).any() else 0.0
     share = f"{split:.0%} of the values in a mask come in several pieces"
     largest = max(len(one) for one in filled)
     shared = float(np.mean([sum(value in one for one in filled) / len(filled) for value in others]))
-    if len(others) > MAX_CLASSES and (split < 0.5 or shared < 0.3):
+    alone = "but nearly each lies in one piece, as an object does"
+    # Values without an inside that lie between their neighbours are those of images, or of smoothed edges.
+    graded = float(((inner == 0) & (2 * between >= counts_of)).mean())
+    many = len(others) > MAX_CLASSES
+    if (many and split >= 0.5 and shared >= 0.3) or (len(others) > _USUAL_CLASSES and graded > 0.5):
+        raise LabelError(
+            f"the masks hold {len(others) + 1:,} values, too many for classes, and these are no objects; are they "
+            "images, or were masks smoothed or resized? Take the masks as they were drawn, or write labels or values "
+            "in dataset.toml"
+        )
+    if many:
         return "objects", f"there are {len(others):,} different values, and {share}", "sure"
     if split >= 0.3:
-        sure: Confidence = "sure" if split >= 0.5 and len(others) <= 16 else "likely"
-        return "classes", f"there are {len(others) + 1} values, and {share}", sure
+        return "classes", f"there are {len(others) + 1} values, and {share}", "sure" if split >= 0.5 else "likely"
     if coding == "gray" and _look_like_codes([background, *others]) and shared >= 0.5:
-        return "classes", f"the {len(others) + 1} values are spread out like gray codes", "likely"
+        even = np.ptp(np.diff(sorted([background, *others]))) <= _EVEN and max(others) == 255
+        why = f"the {len(others) + 1} values are spread out like gray codes"
+        return ("classes", why, "likely") if even else ("classes", f"{why}, {alone}", "guess")
     if largest > _MANY:
         return "objects", f"one mask holds up to {largest:,} values, nearly each in one piece", "sure"
     counts = {len(one) for one in filled}
     if len(set(filled)) == 1 and len(filled) >= 3 and len(others) <= 10:
-        return "classes", f"all {len(filled)} masks hold the same {len(others) + 1} values", "likely"
+        return "classes", f"all {len(filled)} masks hold the same {len(others) + 1} values, {alone}", "guess"
     if coding == "colour" and shared < 0.5 and len(filled) >= 2:
         return "objects", "each mask has colours of its own, each in one piece", "likely"
     numbered = all(one == frozenset(range(1, len(one) + 1)) for one in filled)
@@ -166,9 +207,9 @@ def _judge(
             "likely",
         )
     if len(others) <= 5 and len(filled) >= 3 and not numbered and shared >= 0.4:
-        return "classes", f"the masks share {len(others) + 1} values, but do not number them from 1", "likely"
+        return "classes", f"the masks share {len(others) + 1} values, not numbered from 1, {alone}", "guess"
     if len(others) == 2:
-        return "classes", "there are three values", "guess"
+        return "classes", f"there are three values, {alone}", "guess"
     return (
         "objects",
         f"there are {len(others)} values besides the background, nearly each in one piece",
@@ -176,11 +217,58 @@ def _judge(
     )
 
 
+def _doubts(masks: Sequence[MaskSummary], background: int, others: Sequence[int], coding: Coding) -> list[str]:
+    """What speaks against the decision that these values are classes, each half a sentence."""
+    if len(others) < 2:
+        return []
+    doubts = []
+    if len(others) > _USUAL_CLASSES:
+        doubts.append(f"{len(others) + 1} classes are many")
+    total = sum(int(one.counts.sum()) for one in masks)
+    pixels = {value: sum(int(one.counts[one.values == value].sum()) for one in masks) for value in others}
+    rare = [show_value(value, coding) for value in others if pixels[value] < _RARE * total]
+    if rare:
+        doubts.append(f"less than {_RARE:.2%} of the pixels are {' or '.join(rare[:_MOST_SHOWN])}, perhaps by mistake")
+    if all((one.values != background).sum() <= 1 for one in masks):
+        doubts.append("no mask holds more than one of them besides the background, as if saved in different ways")
+    return doubts
+
+
+def _looks_unannotated(others: Sequence[int], coding: Coding) -> bool:
+    """Whether 255 stands beside small numbers, as in PASCAL VOC and Cityscapes."""
+    rest = [value for value in others if value != 255]
+    small = bool(rest) and max(rest) < MAX_CLASSES and not _look_like_codes([0, *others])
+    return coding == "gray" and 255 in others and small
+
+
+def _told_objects_findings(masks: Sequence[MaskSummary]) -> tuple[Finding, ...]:
+    """A warning if masks of objects, as somebody said, are binary. Raises LabelError if they are JPEG files."""
+    lossy = [one for one in masks if one.lossy and len(one.values) > 2]
+    if lossy:
+        raise LabelError(
+            f"{lossy[0].name}: the mask should hold objects but is a JPEG file, whose compression mixes their numbers; "
+            "export the masks again as PNG or TIFF"
+        )
+    found = {int(value) for one in masks for value in one.values if value != 0}
+    several = [one for one in masks if (one.pieces[one.values != 0] > 1).any()]
+    if len(found) != 1 or not several:
+        return ()
+    return (
+        Finding(
+            severity="warning",
+            file=several[0].name,
+            reason=f"the masks are binary (0 and {found.pop()}), so all objects of a mask count as one",
+            remedy="touching objects cannot be told apart in such masks: give each object a number of its own, or "
+            'write labels = "classes"',
+        ),
+    )
+
+
 def _look_like_codes(values: Sequence[int]) -> bool:
     gaps = np.diff(sorted(values))
-    if len(values) > 17 or gaps.min() < _CODE_GAP:
+    if len(values) > 17 or gaps.min() < CODE_GAP:
         return False
-    regular = int(gaps.max() - gaps.min()) <= 2
+    regular = int(gaps.max() - gaps.min()) <= _EVEN
     round_numbers = all(value % 10 == 0 or value % 32 == 0 or (value + 1) % 32 == 0 for value in values)
     return regular or round_numbers or max(values) == 255
 
@@ -192,6 +280,7 @@ def _class_spec(
     ignore: frozenset[int],
     coding: Coding,
     snap: bool,
+    told: bool,
 ) -> LabelSpec:
     ordered = list(values)
     if len(ordered) == 1 and classes is None:
@@ -204,10 +293,11 @@ def _class_spec(
         ordered = list(range(len(classes)))
     elif len(ordered) != len(classes):
         found = ", ".join(show_value(value, coding) for value in sorted(ordered)[:12])
+        objects = "" if told else 'if each value is an object of its own, add labels = "objects"; else '
         raise LabelError(
             f"the masks hold {len(ordered)} values ({found}{', ...' if len(ordered) > 12 else ''}), but "
-            f"dataset.toml names {len(classes)} classes ({', '.join(classes)}); write in it which value is "
-            f"which class, "
+            f"dataset.toml names {len(classes)} classes ({', '.join(classes)}); {objects}write in it which value is "
+            f"which class, or which to ignore, "
             f"for example values = {{ {show_value(ordered[0], coding)} = 0 }}"
         )
     table = {value: number for number, value in enumerate(ordered)}
@@ -241,20 +331,37 @@ def _codes_finding(masks: Sequence[MaskSummary], codes: Sequence[int], coding: C
     )
 
 
+def _common_coding(summaries: Sequence[MaskSummary]) -> Coding:
+    """Colours if one mask is coloured, or if an index into a palette is another colour in another mask."""
+    if any(one.coding == "colour" for one in summaries):
+        return "colour"
+    colours: dict[int, int] = {}
+    for one in summaries:
+        if one.colours is not None:
+            for value, colour in zip(one.values.tolist(), one.colours.tolist(), strict=True):
+                if colours.setdefault(value, colour) != colour:
+                    return "colour"
+    return "gray"
+
+
 def _recoded(one: MaskSummary, coding: Coding) -> MaskSummary:
     if one.coding == coding:
         return one
-    values = as_coding(RawMask(values=one.values, name=one.name), coding)
-    order = np.argsort(values)
+    recoded = one.colours if one.colours is not None else as_coding(RawMask(values=one.values, name=one.name), coding)
+    values, where = np.unique(recoded, return_inverse=True)  # two indices of a palette may have one colour
+
+    def added(what: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.bincount(where, weights=what, minlength=len(values)).astype(np.int64)
+
     return MaskSummary(
         name=one.name,
         coding=coding,
         lossy=one.lossy,
-        values=values[order],
-        counts=one.counts[order],
-        inner=one.inner[order],
-        between=one.between[order],
-        pieces=one.pieces[order],
+        values=values,
+        counts=added(one.counts),
+        inner=added(one.inner),
+        between=added(one.between),
+        pieces=added(one.pieces),
     )
 
 
@@ -290,5 +397,14 @@ def _count_pieces(rank: NDArray[np.int32], values: int) -> NDArray[np.int64]:
     for index in range(0, values, max(1, values // _MOST_COUNTED)):
         box = boxes[index]
         if box is not None:
-            pieces[index] = ndimage.label(rank[box] == index, structure=whole)[1]
+            pieces[index] = _solid(np.bincount(ndimage.label(rank[box] == index, structure=whole)[0].ravel())[1:])
     return pieces
+
+
+def _solid(sizes: NDArray[np.int64]) -> int:
+    """Pieces of a value that count, of which `sizes` (n,) are in pixels: 0 of a speck, else 1 if all but the largest
+    are specks or have less than a hundredth of the pixels together."""
+    if sizes.sum() <= _SPECK:
+        return 0
+    solid = sizes[sizes > min(_SPECK, sizes.max() / 2)]
+    return len(solid) if solid.sum() - solid.max() >= 0.01 * sizes.sum() else 1

@@ -32,6 +32,8 @@ class RawMask:
     """(Y, X) or (Z, Y, X), int64: gray values, palette indices, or colours packed as 0xRRGGBB."""
     coding: Coding = "gray"
     """Colour only if some pixel is not gray."""
+    palette: NDArray[np.int64] | None = None
+    """(N,) the packed colour of each gray value, if the values are indices into a palette."""
     top: int = 0
     """Largest value that the file's type can hold (255 for 8 bit), 0 if that says nothing."""
     lossy: bool = False
@@ -64,8 +66,9 @@ class LabelSpec:
 def read_mask(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawMask:
     """Read the raw values of a mask file, or of a folder that holds one file for each object.
 
-    A palette image gives its indices, an RGB mask whose pixels are all gray its gray values, any other RGB
-    mask packed colours. Raises MissingInputError, ImageError for a bad file, LabelError for a file that
+    A palette image gives its indices and its palette (a GIF its colours), an RGB mask whose pixels are all gray its
+    gray values, any other RGB mask packed colours. Labels are numbers, not light: they are as stored, also where a TIFF
+    calls 0 white. Raises MissingInputError, ImageError for a bad file, LabelError for a file that
     cannot be a mask.
     """
     path = Path(path)
@@ -79,8 +82,11 @@ def read_mask(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawM
         raise LabelError(
             f"{path}: the mask has {len(values)} channels; a mask has one channel, or the three of a colour code"
         )
+    if decoded.white is not None:
+        values = decoded.white - values
     return RawMask(
         values=_whole_numbers(values[0], path),
+        palette=None if decoded.palette is None else decoded.palette.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]),
         top=int(np.iinfo(values.dtype).max) if values.dtype.kind == "u" else 0,
         lossy=decoded.lossy,
         space=decoded.space,
@@ -99,8 +105,8 @@ def apply_spec(raw: RawMask, spec: LabelSpec) -> Labels:
 
 
 def as_coding(raw: RawMask, coding: Coding) -> NDArray[np.int64]:
-    """The values of `raw` in the coding of its data set: a mask that happens to be gray may be one of colour
-    masks.
+    """The values of `raw` in the coding of its data set: a mask of palette indices, or one that happens to be gray,
+    may be one of colour masks.
 
     Raises LabelError if a colour mask stands among gray ones.
     """
@@ -112,6 +118,9 @@ def as_coding(raw: RawMask, coding: Coding) -> NDArray[np.int64]:
             f"class, "
             'or say in dataset.toml what each colour means: values = { "#000000" = 0, "#ff0000" = 1 }'
         )
+    if raw.palette is not None:
+        colours: NDArray[np.int64] = raw.palette[raw.values]
+        return colours
     fits = (raw.values >= 0) & (raw.values <= 255)
     if not fits.all():
         raise LabelError(
@@ -216,15 +225,26 @@ def _colour_mask(decoded: Decoded, path: Path) -> RawMask:
 
 def _read_mask_folder(folder: Path, *, max_pixels: int) -> RawMask:
     """One file an object: the n-th file in natural order becomes id n; where objects overlap, the later one
-    wins."""
+    wins.
+
+    Raises LabelError for a file that holds more than an object and background.
+    """
     ids: NDArray[np.int64] | None = None
     for number, path in enumerate(image_files(folder), start=1):
-        one = read_mask(path, max_pixels=max_pixels).values
+        raw = read_mask(path, max_pixels=max_pixels)
+        one = raw.values
         if ids is None:
             ids = np.zeros(one.shape, np.int64)
         if one.shape != ids.shape:
             raise LabelError(f"{path}: its shape is {one.shape}, the masks before it in the folder have {ids.shape}")
-        ids[one != 0] = number
+        held = len(np.unique(one))
+        if held > 2 and not raw.lossy:
+            raise LabelError(
+                f"{path}: this mask holds {held:,} values, but in this layout (a folder of masks for each image) each "
+                "file is one object; put all images into images/ and such masks by the same names into masks/"
+            )
+        # JPEG invents values around 0 and 255: an object is what is above 127 in some channel.
+        ids[one & 0x808080 != 0 if raw.lossy else one != 0] = number
     if ids is None:
         raise LabelError(f"{folder}: the folder holds no mask; it should hold one image file for each object")
     return RawMask(values=ids, name=str(folder))

@@ -1,15 +1,18 @@
 """The folder layouts Segue reads as they are, each a function from a folder to what it found there.
 
 folders    images/ + masks/ (or labels/) with equal stems                 Segue's own
+           images/ + masks/<stem>/*.png, one file an object
 nnU-Net    imagesTr/ + labelsTr/ + dataset.json                           nnU-Net v2 raw, also the MSD
 form CTC        01/t000.tif + 01_GT/SEG/man_seg000.tif                         Cell Tracking Challenge
 DSB 2018   <id>/images/<id>.png + <id>/masks/*.png, one file an object    2018 Data Science Bowl
-endings    one folder, masks end in _mask, _masks, _label, _labels or _seg
+endings    one folder, masks end in _mask, _masks, _labels, ...           many programs
+
+Which names belong together stands in `segue.io.pairs`.
 """
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from segue.errors import DatasetError
 from segue.io.description import Description, check_description
 from segue.io.findings import Finding
 from segue.io.natural import image_files, natural_key, stem_of
-from segue.io.pairs import Pair, match, split_by_ending
+from segue.io.pairs import IMAGE_FOLDERS, MASK_FOLDERS, Pair, match, split_by_ending
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,27 +43,61 @@ def find_layout(root: Path) -> Layout:
     entries = sorted((path.name + "/" * path.is_dir() for path in root.iterdir()), key=natural_key)
     shown = ", ".join(entries[:6]) + (", ..." if len(entries) > 6 else "") if entries else "nothing"
     raise DatasetError(
-        f"{root}: no data set is recognised here, the folder holds {shown}. Segue reads images/ + masks/ "
-        f"with equal names; one folder with names ending in _mask; nnU-Net (imagesTr, labelsTr, "
-        f"dataset.json); Cell "
-        "Tracking Challenge (01, 01_GT/SEG)"
+        f"{root}: no data set is recognised here, the folder holds {shown}. Segue reads images/ + masks/ with equal "
+        "names; one folder with names ending in _mask; nnU-Net (imagesTr, labelsTr, dataset.json); Cell Tracking "
+        "Challenge (01, 01_GT/SEG)"
     )
 
 
 def _folders(root: Path) -> Layout | None:
-    images = root / "images"
-    if not images.is_dir():
+    images, masks = _folders_called(IMAGE_FOLDERS, root), _folders_called(MASK_FOLDERS, root)
+    if not images:
         return None
-    masks = next((root / name for name in ("masks", "labels") if (root / name).is_dir()), None)
-    if masks is None:
+    if not masks:
+        if images[0].name != "images":
+            return None
         raise DatasetError(
             f"{root}: there is images/ but no masks/; put one mask for each image into masks/, with the same name"
         )
-    for folder in (images, masks):
-        if not image_files(folder):
+    files = image_files(masks[0])
+    of_objects = [path for path in sorted(masks[0].iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    for folder, empty in ((images[0], not image_files(images[0])), (masks[0], not files and not of_objects)):
+        if empty:
             raise DatasetError(f"{folder}: the folder holds no image files; put PNG, TIFF, JPEG or NIfTI files in it")
-    pairs, findings = match(image_files(images), image_files(masks))
-    return Layout(name="folders", pairs=pairs, findings=findings, description=Description())
+    pairs, findings = match(image_files(images[0]), files or of_objects)
+    description = Description()
+    if not files:
+        pairs, description = _one_file_an_object(pairs, findings)
+    findings += [
+        Finding(
+            severity="note",
+            file=str(folder),
+            reason=f"this folder is ignored, because the masks are taken from {masks[0].name}/",
+            remedy=f"nothing has to be done if this is right; otherwise move {masks[0].name}/ away",
+        )
+        for folder in masks[1:]
+    ]
+    return Layout(name="folders", pairs=pairs, findings=findings, description=description)
+
+
+def _folders_called(names: Sequence[str], root: Path) -> list[Path]:
+    """The folders in `root` that have one of `names`, in any case, in the order of `names`."""
+    found = [path for path in root.iterdir() if path.name.lower() in names and path.is_dir()]
+    return sorted(found, key=lambda path: (names.index(path.name.lower()), path.name != path.name.lower(), path.name))
+
+
+def _one_file_an_object(pairs: Sequence[Pair], findings: list[Finding]) -> tuple[list[Pair], Description]:
+    """Pairs whose masks are folders of one file an object; where none holds two files, its file is the mask."""
+    files = [image_files(pair.mask) if pair.mask is not None else [] for pair in pairs]
+    if any(len(own) > 1 for own in files):
+        pairs = [replace(pair, without_objects=not own) for pair, own in zip(pairs, files, strict=True)]
+        return list(pairs), Description(labels="objects")
+    findings += [
+        _left_out(pair.images[0], "warning", f"{pair.mask} holds no mask", "annotate it, or move it away")
+        for pair, own in zip(pairs, files, strict=True)
+        if not own
+    ]
+    return [replace(pair, mask=own[0]) for pair, own in zip(pairs, files, strict=True) if own], Description()
 
 
 def _endings(root: Path) -> Layout | None:
@@ -75,8 +112,16 @@ def _nnunet(root: Path) -> Layout | None:
     source = root / "dataset.json"
     if not (root / "imagesTr").is_dir():
         return None
-    if not (root / "labelsTr").is_dir() or not source.is_file():
-        raise DatasetError(f"{root}: nnU-Net's layout needs imagesTr/, labelsTr/ and dataset.json; one is missing")
+    if not (root / "labelsTr").is_dir():
+        raise DatasetError(f"{root}: there is imagesTr/ but no labelsTr/, the folder of its masks")
+    if not source.is_file():
+        pairs, findings = match(image_files(root / "imagesTr"), image_files(root / "labelsTr"))
+        if not pairs:
+            raise DatasetError(
+                f"{root}: dataset.json is missing, which says how many channels (_0000, _0001, ...) an image has and "
+                'what its labels mean: {"channel_names": {"0": "T2"}, "labels": {"background": 0, "tumour": 1}}'
+            )
+        return Layout(name="folders", pairs=pairs, findings=findings, description=Description())
     content = _read_json(source)
     channels = content.get("channel_names", content.get("modality"))
     if not isinstance(channels, dict) or not channels:
@@ -210,12 +255,14 @@ def _data_science_bowl(root: Path) -> Layout | None:
     pairs, findings = [], []
     for case in sorted(cases, key=lambda path: natural_key(path.name)):
         images = image_files(case / "images")
-        if len(images) != 1 or not image_files(case / "masks"):
+        if len(images) > 1 and match(images, image_files(case / "masks"))[0]:
+            raise DatasetError(f"{root}: this folder holds data sets; give one of them, such as {case}")
+        if len(images) != 1:
             reason = f"it holds {len(images)} images and {len(image_files(case / 'masks'))} masks"
             findings.append(_left_out(case, "error", reason, "each case needs one image and a mask for each object"))
             continue
         pairs.append(Pair(name=case.name, images=(images[0],), mask=case / "masks", group=case.name))
-    description = Description(labels="objects")
+    pairs, description = _one_file_an_object(pairs, findings)
     return Layout(name="DSB 2018", pairs=pairs, findings=findings, description=description)
 
 
@@ -238,7 +285,7 @@ def _left_out(path: Path, severity: Any, reason: str, remedy: str) -> Finding:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DatasetError(f"{path}: this is not valid JSON: {error}") from error
     if not isinstance(content, dict):

@@ -6,6 +6,7 @@ are classes, or a CSV table with the columns id and class.
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.arrays import IGNORE
+from segue.arrays import IGNORE, Space
 from segue.errors import LabelError, MissingInputError
 from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.labels import Coding, as_coding, read_mask, show_value
+from segue.io.same_space import how_apart
 
 TABLE_SUFFIX = ".csv"
 """How the name of a table of classes ends."""
@@ -41,14 +43,21 @@ class ClassSource:
 
 
 def read_object_classes(
-    source: ClassSource, ids: NDArray[np.int32], *, classes: Sequence[str], max_pixels: int = DEFAULT_MAX_PIXELS
+    source: ClassSource,
+    ids: NDArray[np.int32],
+    *,
+    classes: Sequence[str],
+    space: Space,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> dict[int, int]:
     """The class 1..K-1 of every object of `ids` ([Z,] Y, X), `IGNORE` where the source says that it is not known.
 
+    `space` is where the objects lie.
+
     In a mask an object has the class of most of its pixels (the lower id if two are equal), in a table that of its
     row; rows of objects that are not in `ids` are passed over. Raises LabelError, naming the file, for an object
-    without a class, a class that does not exist, a mask of another shape, or a table that cannot be read;
-    MissingInputError if there is no such file.
+    without a class, a class that does not exist, a mask of another shape or that lies elsewhere, or a table that
+    cannot be read; MissingInputError if there is no such file.
     """
     present = np.unique(ids[ids > 0]).tolist()
     if source.file.suffix.lower() == TABLE_SUFFIX:
@@ -56,7 +65,7 @@ def read_object_classes(
         found = {one: told[one] for one in present if one in told}
         remedy = "add a row for each; leave its class empty if it is not known"
     else:
-        found = _by_majority(ids, _class_mask(source, ids.shape, classes, max_pixels=max_pixels))
+        found = _by_majority(ids, _class_mask(source, ids.shape, classes, space=space, max_pixels=max_pixels))
         remedy = "most of their pixels are background there; paint them in their class"
     without = [one for one in present if found.get(one, 0) == 0]
     if without:
@@ -80,12 +89,11 @@ def read_class_table(path: Path, *, classes: Sequence[str]) -> dict[int, int]:
     numbers = {name: number for number, name in enumerate(classes)}
     table: dict[int, int] = {}
     for line, identity, name in _rows(path):
-        try:
-            one = int(identity)
-        except ValueError:
-            raise LabelError(f"{path}: line {line} has the id {identity!r}; an id is a whole number") from None
-        number = IGNORE if not name else numbers.get(name, int(name) if name.isdecimal() else len(classes))
-        if number >= len(classes) or number == 0:
+        one = _whole(identity)
+        if one is None:
+            raise LabelError(f"{path}: line {line} has the id {identity!r}; an id is a whole number")
+        number = IGNORE if not name else numbers.get(name, _whole(name))
+        if number is None or number >= len(classes) or (name and number <= 0):
             raise LabelError(
                 f"{path}: line {line} has the class {name!r}; an object is {_choice(classes)}, "
                 "or its cell is empty if nobody knows"
@@ -94,6 +102,12 @@ def read_class_table(path: Path, *, classes: Sequence[str]) -> dict[int, int]:
             raise LabelError(f"{path}: line {line} gives the object {one} a second class, {name!r}; keep one row")
         table[one] = number
     return table
+
+
+def _whole(text: str) -> int | None:
+    """The whole number that `text` is; 3.0 is one, because pandas writes a column with an empty cell so."""
+    found = re.fullmatch(r"([+-]?[0-9]+)(\.0*)?", text)
+    return int(found[1]) if found else None
 
 
 def has_class_table(path: Path) -> bool:
@@ -139,7 +153,7 @@ _COLUMNS = (ID_COLUMNS, CLASS_COLUMNS)
 
 
 def _class_mask(
-    source: ClassSource, shape: tuple[int, ...], classes: Sequence[str], *, max_pixels: int
+    source: ClassSource, shape: tuple[int, ...], classes: Sequence[str], *, space: Space, max_pixels: int
 ) -> NDArray[np.int64]:
     """Class ids, `IGNORE` where not known, of a mask."""
     raw = read_mask(source.file, max_pixels=max_pixels)
@@ -149,6 +163,8 @@ def _class_mask(
             f"{source.file}: this mask of classes has the shape {mine}, but the mask of objects {theirs}; "
             "export both at the size of the image"
         )
+    if apart := how_apart(raw.space, space, shape):
+        raise LabelError(f"{source.file}: this mask of classes and its image {apart}")
     if raw.coding == "colour" and source.coding == "gray":
         raise LabelError(
             f"{source.file}: this mask of classes is coloured; say in dataset.toml what each colour means, for example "

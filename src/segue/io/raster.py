@@ -101,9 +101,10 @@ def _decode_palette(picture: "PillowImage", kind: str) -> Decoded:
         raise DecodeError(
             f"it uses colour {int(indices.max())} of a palette of {len(colours)} colours, so it is damaged"
         )
-    if kind == "GIF" and bool((colours[:, :1] == colours).all()):
-        # Every GIF has a palette, so the indices of a gray one mean nothing; those of a PNG were chosen.
-        return Decoded(values=colours[indices, 0][np.newaxis])
+    if kind == "GIF":  # every GIF has a palette, made when it is saved, so its indices mean nothing
+        used = colours[np.unique(indices)]
+        is_rgb = bool((used[:, :1] != used).any())
+        return Decoded(values=_channels_first(colours[indices] if is_rgb else colours[indices, 0]), is_rgb=is_rgb)
     return Decoded(values=indices[np.newaxis], palette=colours)
 
 

@@ -253,9 +253,11 @@ def _interpret(values: NDArray[Any], tif: Any, page: Any, *, space: Space) -> De
     if samples > 1 and len(values) == samples and any(alpha):
         keep = [True] * (samples - len(alpha)) + [not is_alpha for is_alpha in alpha]
         values = values[np.array(keep)]
-    if photometric == _MIN_IS_WHITE and values.dtype.kind in "bu":
-        values = ~values if values.dtype.kind == "b" else (2 ** int(page.bitspersample) - 1) - values
-    # ImageJ's colour tables only say how gray values are to be shown, so the values stay what they are.
+    # ImageJ's tables, inverting ones too, only say how gray values are to be shown, so the values stay what they are.
+    white = None
+    if photometric == _MIN_IS_WHITE and values.dtype.kind in "bu" and not tif.is_imagej:
+        white = 2 ** int(page.bitspersample) - 1
+        values = ~values if values.dtype.kind == "b" else white - values
     if photometric == _PALETTE and page.colormap is not None and not tif.is_imagej and len(values) == 1:
         return _palette(values, page.colormap, space=space)
     if photometric == _CMYK and len(values) == 4 and values.dtype.kind == "u":
@@ -263,7 +265,7 @@ def _interpret(values: NDArray[Any], tif: Any, page: Any, *, space: Space) -> De
         light = (top - values[:3].astype(np.float64)) * (top - values[3:].astype(np.float64)) / top
         return Decoded(values=np.rint(light).astype(values.dtype), space=space, is_rgb=True, lossy=lossy)
     is_rgb = photometric in (_RGB, _YCBCR) and len(values) == 3
-    return Decoded(values=values, space=space, is_rgb=is_rgb, lossy=lossy)
+    return Decoded(values=values, space=space, is_rgb=is_rgb, lossy=lossy, white=white)
 
 
 def _palette(values: NDArray[Any], colormap: NDArray[Any], *, space: Space) -> Decoded:

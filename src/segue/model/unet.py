@@ -5,7 +5,6 @@ The 3D network follows Cicek et al. (2016, https://arxiv.org/abs/1606.06650) whe
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Literal
 
 import torch
@@ -71,11 +70,6 @@ class UNetConfig:
     def widths(self) -> tuple[int, ...]:
         """Channels of every level, the bottom last."""
         return tuple(min(self.width * 2**level, self.widest) for level in range(self.depth + 1))
-
-    @property
-    def stride(self) -> tuple[int, ...]:
-        """Product of all poolings along each spatial axis."""
-        return tuple(prod(factor[axis] for factor in self.factors) for axis in range(self.spatial_axes))
 
 
 def paper_config(*, channels: int = 1, classes: int = 2, spatial_axes: int = 2) -> UNetConfig:

@@ -31,28 +31,23 @@ _FRONTS = 24
 
 
 def heights(landscape: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The height of every pixel in steps, 1..LEVELS + 1, and 0 outside of `inside`."""
+    """The height of every pixel in steps, 1..LEVELS + 1, and 0 outside of `inside`. Values of `landscape` beyond 0
+    and 1 are clipped."""
     return np.where(inside, (landscape * LEVELS).clip(0, LEVELS).astype(np.uint8) + 1, 0).astype(np.uint8)
 
 
-def flood(landscape: NDArray[np.float32], seeds: NDArray[Any], *, inside: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Grow `seeds` over `inside`, downhill from the highest places of `landscape`.
-
-    All three have one shape and any number of axes. `landscape` is in [0, 1] (values beyond are clipped),
-    `seeds` holds ids, 0 for none. Returns int32 ids, 0 outside of `inside` and where no seed can be reached
-    through faces. A seed counts as the highest place wherever it lies. Of several neighbours at once the
-    highest gives its seed to a pixel; of equal ones the first along the axes.
-    """
-    return flood_heights(heights(landscape, inside), seeds)
-
-
 def flood_heights(height: NDArray[np.uint8], seeds: NDArray[Any]) -> NDArray[np.int32]:
-    """As `flood`, for what `heights` gives."""
+    """Grow `seeds` downhill from the highest places of what `heights` gives.
+
+    Both have one shape and any number of axes; `seeds` holds ids, 0 for none. Returns int32 ids, 0 outside and
+    where no seed can be reached through faces. A seed counts as the highest place wherever it lies. Of several
+    neighbours at once the highest gives its seed to a pixel; of equal ones the first along the axes.
+    """
     return _flood(height, seeds, None)
 
 
 def flood_timed(height: NDArray[np.uint8], seeds: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
-    """As `flood`, for what `heights` gives (fewer than 2^24 pixels); returns the ids and when the water came."""
+    """As `flood_heights`, for fewer than 2^24 pixels; returns the ids and when the water came."""
     times = np.full(tuple(length + 2 for length in height.shape), NEVER, np.uint32)
     ids = _flood(height, seeds, times)
     return ids, times[(slice(1, -1),) * height.ndim]

@@ -51,7 +51,8 @@ def write_imagej(
             roi.name = str(outline.number)
             roi.properties = {"class": name}
             roi.group = min(classes.index(name) + 1, 255)
-            roi.z_position = 0 if outline.slice is None else outline.slice + 1
+            # Not z_position: that counts in hyperstacks only, and in a stack the region would be on every slice.
+            roi.position = 0 if outline.slice is None else outline.slice + 1
             in_slice = "" if outline.slice is None else f"-{outline.slice + 1:04d}"
             entry = zipfile.ZipInfo(f"{outline.number:06d}{in_slice}.roi")
             archive.writestr(entry, roi.tobytes(), zipfile.ZIP_DEFLATED)

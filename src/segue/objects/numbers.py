@@ -14,16 +14,12 @@ def consecutive(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
     return values[background:], np.repeat(numbers, lengths).reshape(ids.shape)
 
 
-def renumber(ids: NDArray[Any], *, smallest: int = 1) -> NDArray[np.uint32]:
-    """Ids 1..n in the order in which a scan meets the objects.
-
-    Objects of fewer than `smallest` pixels are removed.
-    """
+def renumber(ids: NDArray[Any]) -> NDArray[np.uint32]:
+    """Ids 1..n in the order in which a scan meets the objects."""
     values, index, lengths, first = runs(ids)
-    sizes = np.bincount(index, weights=lengths, minlength=len(values))
-    kept = (values != 0) & (sizes >= smallest)
+    objects = np.flatnonzero(values)
     new = np.zeros(len(values), np.uint32)
-    new[np.flatnonzero(kept)[np.argsort(first[kept])]] = np.arange(1, kept.sum() + 1, dtype=np.uint32)
+    new[objects[np.argsort(first[objects])]] = np.arange(1, len(objects) + 1, dtype=np.uint32)
     return np.repeat(new[index], lengths).reshape(ids.shape)
 
 

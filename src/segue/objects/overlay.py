@@ -28,9 +28,19 @@ def draw_outlines(picture: NDArray[np.uint8], ids: NDArray[Any], *, reach: int =
         )
     drawn = picture.copy()
     numbers = consecutive(ids)[1]
-    rim = _rims(numbers)
+    rim = rims(numbers)
     drawn[rim] = COLOURS[colour_neighbours(numbers, reach=reach)[numbers[rim]]]
     return drawn
+
+
+def rims(ids: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels of objects that have a neighbour in their plane, or the outside, that is something else."""
+    framed = np.pad(ids, [(0, 0)] * (ids.ndim - 2) + [(1, 1), (1, 1)])
+    inner = framed[..., 1:-1, 1:-1]
+    rim = np.zeros(ids.shape, bool)
+    for other in (framed[..., :-2, 1:-1], framed[..., 2:, 1:-1], framed[..., 1:-1, :-2], framed[..., 1:-1, 2:]):
+        rim |= inner != other
+    return rim & (inner > 0)
 
 
 def pick_slices(depth: int, *, most: int = COLUMNS * COLUMNS) -> list[int]:
@@ -49,13 +59,3 @@ def side_by_side(slices: NDArray[np.uint8]) -> NDArray[np.uint8]:
         top, left = place // columns * (height + GAP), place % columns * (width + GAP)
         sheet[top : top + height, left : left + width] = one
     return sheet
-
-
-def _rims(numbers: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels of objects that have a neighbour in their plane, or the outside, that is something else."""
-    framed = np.pad(numbers, [(0, 0)] * (numbers.ndim - 2) + [(1, 1), (1, 1)])
-    inner = framed[..., 1:-1, 1:-1]
-    rim = np.zeros(numbers.shape, bool)
-    for other in (framed[..., :-2, 1:-1], framed[..., 2:, 1:-1], framed[..., 1:-1, :-2], framed[..., 1:-1, 2:]):
-        rim |= inner != other
-    return rim & (inner > 0)

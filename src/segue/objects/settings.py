@@ -1,13 +1,12 @@
 """Settings of the decoding as people write them: name=value."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from segue.errors import UsageError
+from segue.errors import UsageError, did_you_mean
 from segue.objects.decode import DecodeConfig
 
 WORDS = {int: "give a whole number", float: "give a number", bool: "give true or false"}
@@ -28,9 +27,7 @@ def _read(setting: str) -> tuple[str, Any]:
     name, equals, text = (part.strip() for part in setting.partition("="))
     name = name.replace("-", "_")
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
-        raise UsageError(f'"{name}" is not a setting of the decoding; {hint}')
+        raise UsageError(f'"{name}" is not a setting of the decoding; {did_you_mean(name, known)}')
     if not equals or not text:
         raise UsageError(
             f'"{setting}" gives {name} no value; write {name}={getattr(DecodeConfig(), name)}, for example'

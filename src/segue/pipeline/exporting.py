@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segue.arrays import Image
 from segue.errors import ImageError, UsageError
 from segue.io.images import write_png
-from segue.io.natural import OVERLAY_SUFFIX
+from segue.io.natural import OVERLAY_SUFFIX, stem_of
 from segue.io.scratch import Block, Readable, View
 from segue.objects.census import Census, take_census
 from segue.objects.classes import classes_of_sums
@@ -90,7 +90,7 @@ def write_exports(target: Path, found: ImageObjects, *, classes: Sequence[str], 
     Raises CannotCreateError or StorageError.
     """
     ids, image = found.ids, found.image
-    stem = target.name.removesuffix(".gz").rsplit(".", 1)[0]
+    stem = stem_of(target)
     if exports.overlay:
         write_png(target.with_name(f"{stem}{OVERLAY_SUFFIX}"), overlay(image, ids))
     if not (exports.table or exports.outlines):

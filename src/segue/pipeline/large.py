@@ -134,6 +134,7 @@ class _Work:
         said = self.scratch.array((network.outputs, *self.grid), np.float32)
         self.model.apply(
             View(seen.shape, lambda block: rescale(seen[block], scaling)),
+            name=self.image.name,
             config=config,
             progress=progress,
             out=cast("NDArray[np.float32]", said),  # written to in boxes, like an array

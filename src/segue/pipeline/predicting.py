@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from segue.arrays import Image, Probabilities
 from segue.errors import DataError, ImageError, MissingInputError, SegueError, UsageError
@@ -19,6 +20,7 @@ from segue.io.images import (
     write_labels,
     write_probabilities,
 )
+from segue.io.natural import stem_of
 from segue.io.staging import claimed_shape
 from segue.objects.coco import Entry, coco, write_coco
 from segue.objects.decode import DecodeConfig
@@ -95,14 +97,14 @@ def predict_files(
 
     Outlines for COCO are one file for all images, written at the end.
 
-    Raises MissingInputError if an input names nothing, UsageError if two inputs would be answered with one file, a
-    tile is too small or a library for an export is missing, CannotCreateError or StorageError if an answer cannot be
-    written. What is wrong with a single image is in its `Outcome`. Nothing is left of `out` if it was not there before
-    and nothing was written to it.
+    Raises MissingInputError if an input names nothing, UsageError if two inputs would be answered with one file (or
+    with exports of one name), a tile is too small or a library for an export is missing, CannotCreateError or
+    StorageError if an answer cannot be written. What is wrong with a single image is in its `Outcome`. Nothing is left
+    of `out` if it was not there before and nothing was written to it.
     """
     output, observer = output or OutputConfig(), observer or PredictObserver()
     sources = list(dict.fromkeys(path for name in inputs for path in list_images(Path(name))))
-    targets = _targets(sources, Path(out))
+    targets = _targets(sources, Path(out), output.exports)
     check_exports(output.exports)
     outcomes: list[Outcome] = []
     entries: list[Entry] = []
@@ -118,6 +120,8 @@ def predict_files(
                 entries += found
             except (DataError, MissingInputError) as error:
                 outcome = Outcome(source, target, error=error)
+            except (MemoryError, torch.OutOfMemoryError):
+                outcome = Outcome(source, target, error=_too_large(source))
             outcomes.append(outcome)
             observer.on_image(outcome, len(outcomes), len(sources))
         if "coco" in output.exports.outlines and not all(outcome.error for outcome in outcomes):
@@ -192,15 +196,24 @@ def _with_known_size(image: Image, source: Path, given: tuple[float, ...] | None
     return replace(image, space=replace(image.space, pixel_size=sizes, unit="micrometer"))
 
 
-def _targets(sources: Sequence[Path], out: Path) -> list[Path]:
+def _too_large(source: Path) -> ImageError:
+    return ImageError(
+        f"{source}: there is not enough memory to predict it; close other programs, allow less for a tile "
+        "(--max-memory 200MB), or cut the image into parts"
+    )
+
+
+def _targets(sources: Sequence[Path], out: Path, exports: Exports) -> list[Path]:
     targets = [out / answer_name(source) for source in sources]
     first: dict[Path, Path] = {}
     for source, target in zip(sources, targets, strict=True):
-        other = first.setdefault(target, source)
-        if other != source:
-            raise UsageError(
-                f"{other} and {source} would both be answered with {target}; predict them into two folders"
-            )
+        beside = target.with_name(f"{stem_of(target)}.*")
+        for name in (target, beside) if exports else (target,):
+            other = first.setdefault(name, source)
+            if other != source:
+                raise UsageError(
+                    f"{other} and {source} would both be answered with {name}; predict them into two folders"
+                )
         if target.exists() and target.resolve() == source.resolve():
             raise UsageError(f"{source} would be overwritten by its own answer; give another folder with --out")
     return targets

@@ -99,13 +99,14 @@ def _inside(part: Slices | None, shape: Sequence[int], new: Sequence[int]) -> Sl
 
 
 def _cut(image: Image, labels: Labels, part: Slices) -> tuple[Image, Labels]:
-    return replace(image, pixels=image.pixels[(slice(None), *part)]), replace(labels, ids=labels.ids[part])
+    # The labels are kept: a view would keep the whole in memory.
+    return replace(image, pixels=image.pixels[(slice(None), *part)]), replace(labels, ids=labels.ids[part].copy())
 
 
 def spec_to_judge(validation: Pairs, pairs: Pairs, spec: LabelSpec) -> LabelSpec:
     """What the masks of `validation` mean: what its dataset.toml says, else the same as in the training data.
 
-    Raises DatasetError if they hold something else than the training data.
+    Raises DatasetError if they hold something else than the training data, or the same classes in another order.
     """
     told = validation.description
     own = spec if told.labels is None and told.values is None else resolve_spec(validation).spec
@@ -113,5 +114,12 @@ def spec_to_judge(validation: Pairs, pairs: Pairs, spec: LabelSpec) -> LabelSpec
         raise DatasetError(
             f"{validation.root}: its masks hold {own.kind} ({', '.join(own.classes)}), but those of {pairs.root} hold "
             f"{spec.kind} ({', '.join(spec.classes)}); annotate both in one way, or mend its dataset.toml"
+        )
+    names = told.classes or own.classes  # names alone do not say how masks are read, so `own` knows nothing of them
+    if tuple(names) != spec.classes and sorted(names) == sorted(spec.classes):
+        raise DatasetError(
+            f"{validation.root}: its classes are {', '.join(names)}, but those of {pairs.root} are "
+            f"{', '.join(spec.classes)}, so one would be taken for another; list them in the same order in the "
+            "dataset.toml of both, and say with `values` which values in the masks they are"
         )
     return own

@@ -1,6 +1,6 @@
 """Predicted files against the truth: find the partner of each, score it, sum up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ from segue.evaluate.membranes import membrane_class, score_membranes
 from segue.evaluate.objects import score_objects
 from segue.evaluate.summary import ImageScores, summarise
 from segue.io.datasets import Pair, Pairs, find_pairs, read_pair, resolve_spec
+from segue.io.description import FILE_NAME, explicit_spec
 from segue.io.images import list_images, read_image
-from segue.io.label_decision import decide
+from segue.io.label_decision import CODE_GAP, MAX_CLASSES, decide
 from segue.io.label_decision import summarise as summarise_mask
 from segue.io.labels import LabelSpec, apply_spec, read_mask
 from segue.io.natural import stem_of
@@ -50,14 +51,17 @@ def evaluate_files(
     the prediction (as `segue predict --table` writes it) tells those of the predicted ones; images without such a
     table are named under "without_classes", their objects are scored as if all were of one class.
 
-    Raises MissingInputError if nothing is there, DatasetError if no prediction has a partner, LabelError for shapes
-    that differ.
+    Raises MissingInputError if nothing is there, DatasetError if no prediction has a partner or two are for one image,
+    LabelError for shapes that differ and for a table that is not of its prediction.
     """
-    truths, found_kind = find_truths(Path(truth))
-    kind = kind or found_kind
-    if kind not in ("classes", "objects", "membranes"):
+    if kind not in (None, "classes", "objects", "membranes"):
         raise UsageError(f'scores are of "classes", "objects" or "membranes", not "{kind}"')
-    files = {stem_of(path): path for path in list_images(Path(predicted))}
+    files = _by_stem(list_images(Path(predicted)))
+    told = find_truths(Path(truth))
+    numbered = told.doubtful if kind in (None, "classes") else {}
+    if numbered and _highest(files.values()) > max(numbered.values()):
+        told, numbered = told.as_they_are(), {}
+    truths, kind = told.truths, kind or told.spec.kind
     both = [one for one in truths if one.name in files]
     if len(truths) == 1 and len(files) == 1:
         both, files = truths, {truths[0].name: next(iter(files.values()))}
@@ -78,11 +82,43 @@ def evaluate_files(
     summary["kind"] = kind
     summary["missing"] = [one.name for one in truths if one.name not in files]
     summary["without_classes"] = without_classes
+    summary["numbered"] = {str(value): number for value, number in numbered.items()}
     return summary
 
 
-def find_truths(path: Path) -> tuple[list[Truth], Literal["classes", "objects"]]:
-    """The annotated images of a data set, of a folder of masks, or one mask, and whether they are classes or objects.
+@dataclass(frozen=True)
+class Truths:
+    """Annotated images, and what the values of their masks mean."""
+
+    read: tuple[tuple[str, Callable[[LabelSpec], Labels]], ...]
+    """The name of each image, and what reads its labels."""
+    spec: LabelSpec
+    guessed: bool
+    """Nobody says what the values mean: `spec` was found from these masks alone."""
+
+    @property
+    def truths(self) -> list[Truth]:
+        """The images with their labels as `spec` says."""
+        return [Truth(name, partial(read, self.spec)) for name, read in self.read]
+
+    @property
+    def doubtful(self) -> dict[int, int]:
+        """Value -> class id, where the values could be class ids themselves: which occur in these images is chance."""
+        values = sorted(self.spec.values)
+        are_ids = self.spec.kind == "classes" and self.spec.coding == "gray" and not self.spec.snap
+        if not (self.guessed and are_ids and values[0] >= 0 and len(values) <= values[-1] < MAX_CLASSES):
+            return {}
+        return dict(self.spec.values) if min(np.diff(values)) < CODE_GAP else {}
+
+    def as_they_are(self) -> "Truths":
+        """The same where each value stands for itself; those that do not occur are classes too."""
+        known = range(max(self.spec.values) + 1)
+        names = ("background", *(f"class {number}" for number in known[1:]))
+        return replace(self, spec=replace(self.spec, classes=names, values=dict(zip(known, known, strict=True))))
+
+
+def find_truths(path: Path) -> Truths:
+    """The annotated images of a data set, of a folder of masks, or one mask.
 
     Raises MissingInputError, DatasetError or LabelError.
     """
@@ -90,11 +126,26 @@ def find_truths(path: Path) -> tuple[list[Truth], Literal["classes", "objects"]]
         raise MissingInputError(f"{path}: there is no such file or folder")
     pairs = _as_data_set(path)
     if pairs is not None:
-        spec = resolve_spec(pairs).spec
-        return [Truth(pair.name, partial(_labels_of, pair, spec)) for pair in pairs], spec.kind
-    masks = list_images(path)
-    spec = decide([summarise_mask(read_mask(mask)) for mask in masks]).spec
-    return [Truth(stem_of(mask), partial(_labels_in, mask, spec)) for mask in masks], spec.kind
+        told = pairs.description.classes or explicit_spec(pairs.description, source=pairs.root / FILE_NAME)
+        read = tuple((pair.name, partial(_labels_of, pair)) for pair in pairs)
+        return Truths(read, resolve_spec(pairs).spec, guessed=not told)
+    masks = _by_stem(list_images(path))
+    spec = decide([summarise_mask(read_mask(mask)) for mask in masks.values()]).spec
+    return Truths(tuple((name, partial(_labels_in, mask)) for name, mask in masks.items()), spec, guessed=True)
+
+
+def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """The files by the names of their images. Raises DatasetError if two are for one."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(stem_of(path), path)
+        if other != path:
+            raise DatasetError(f"{other} and {path} are both for one image; move one of them away")
+    return found
+
+
+def _highest(predicted: Iterable[Path]) -> int:
+    return max((int(read_mask(path).values.max(initial=0)) for path in predicted), default=0)
 
 
 def _labels_of(pair: Pair, spec: LabelSpec) -> Labels:
@@ -144,12 +195,18 @@ def _score(truth: Labels, predicted: Path, kind: ScoreKind, *, name: str) -> Ima
 def _with_table(predicted: Path, ids: NDArray[np.int64], truth: Labels) -> Labels | NDArray[np.int64]:
     """The predicted objects with their classes, if the table beside them tells the classes; else only the ids.
 
-    Objects that the table leaves out are of no class. Raises LabelError if an id is too large to have one.
+    Raises LabelError if the table is not of these objects, or an id is too large to have a class.
     """
     table = table_beside(predicted)
     if not has_class_table(table):
         return ids
     classes = read_class_table(table, classes=truth.classes)
+    strange = classes.keys() ^ set(np.unique(ids[ids > 0]).tolist())
+    if strange:
+        raise LabelError(
+            f"{table}: its ids are not those of the objects in {predicted} (only one of the two has {min(strange)}), "
+            "so it may be of an earlier run; predict again with --table, or move the table away"
+        )
     if ids.max(initial=0) > np.iinfo(np.int32).max:
         raise LabelError(f"{predicted}: the object id {ids.max()} is too large; number the objects from 1")
     return replace(truth, ids=ids.astype(np.int32), object_classes=classes, name=str(predicted))

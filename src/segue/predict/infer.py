@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -83,7 +84,7 @@ def predict(
         )
     quick = network if isinstance(network, QuickUNet) else prepare(network, config)
     tiles = _tiles(quick, shape, config)
-    with crew(quick.device) as threads, torch.inference_mode():
+    with crew(quick.device) as threads, torch.inference_mode(), _exact(quick.device):
         runner = Runner(quick, crew=threads)
         for done, tile in enumerate(tiles):
             written = (slice(None), *(slice(*span.write) for span in tile))
@@ -142,6 +143,16 @@ def autocast_dtype(precision: Precision, device: torch.device | None = None) -> 
     else:
         wants_bf16 = precision == "bf16" or (precision == "auto" and has_matrix_units())
     return torch.bfloat16 if wants_bf16 else torch.float32
+
+
+def _exact(device: torch.device) -> AbstractContextManager[None]:
+    """On a graphics card, fp32 without rounding to TF32, and by algorithms that are not chosen anew for each shape.
+
+    By default cuDNN rounds, and then a pixel depends on where the image was cut.
+    """
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def _answer(runner: Runner, window: NDArray[np.float32], tile: Tile, *, classes: int, mirror: bool) -> Tensor:

@@ -6,7 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.arrays import IGNORE, Image
+from segue.fingerprint.planes import middle_plane
+from segue.objects.colours import COLOURS, colour_neighbours
+from segue.objects.numbers import consecutive
 from segue.objects.overlaps import Overlaps, count_overlaps
+from segue.objects.overlay import rims
 from segue.report.colours import (
     DARK,
     GREEN,
@@ -17,8 +21,6 @@ from segue.report.colours import (
     YELLOW,
     Colour,
     class_colour,
-    colour_objects,
-    outlines,
 )
 
 Ids = NDArray[np.integer]
@@ -39,7 +41,7 @@ def show_image(image: Image) -> Pixels:
     Colour images keep the balance of their channels; of other images with several channels the first three
     are shown in cyan, magenta and yellow, added up. NaN is black.
     """
-    pixels = middle_slice(image.pixels)
+    pixels = middle_plane(image.pixels)
     if image.is_rgb:
         return _stretch(np.moveaxis(pixels, 0, -1))
     if len(pixels) == 1:
@@ -49,11 +51,6 @@ def show_image(image: Image) -> Pixels:
     for channel, tint in zip(pixels, tints, strict=False):
         light += _stretch(channel)[..., None] * tint
     return np.minimum(light, 255).astype(np.uint8)
-
-
-def middle_slice(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The slice in the middle of Z of (C, Z, Y, X) as (C, Y, X); (C, Y, X) as it is."""
-    return array[:, array.shape[1] // 2] if array.ndim == 4 else array
 
 
 def _stretch(pixels: NDArray[np.generic]) -> Pixels:
@@ -77,10 +74,13 @@ def show_classes(ids: Ids) -> Pixels:
 
 
 def show_objects(ids: Ids) -> Pixels:
-    """Object ids (Y, X): neighbours differ in colour, and a dark line runs between those that touch."""
-    painted = colour_objects(ids)
-    edge = outlines(ids)
-    painted[edge] = (painted[edge] * 0.55).astype(np.uint8)
+    """Object ids (Y, X): neighbours differ in colour, the rims of objects are darker; unknown pixels are grey."""
+    numbers = consecutive(np.maximum(ids, 0))[1]
+    painted = COLOURS[colour_neighbours(numbers)[numbers]]
+    painted[ids == 0] = DARK
+    painted[ids < 0] = UNKNOWN
+    rim = rims(numbers)
+    painted[rim] = (painted[rim] * 0.55).astype(np.uint8)
     return painted
 
 
@@ -198,7 +198,7 @@ def show_object_errors(backdrop: Pixels, truth: Ids, predicted: Ids, verdicts: V
     for ids, chosen, colour, strength in layers:
         mask = np.isin(ids, chosen)
         _paint(painted, mask, colour, strength=strength)
-        _paint(painted, mask & outlines(ids), colour)
+        _paint(painted, mask & rims(ids), colour)
     return painted
 
 

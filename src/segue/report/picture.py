@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from segue.arrays import IGNORE, Image, LabelKind
 from segue.errors import LabelError, UsageError
+from segue.fingerprint.planes import middle_plane
 from segue.io.files import whole_file
 from segue.report.colours import UNKNOWN, Colour
 from segue.report.panels import (
@@ -20,7 +21,6 @@ from segue.report.panels import (
     class_entries,
     class_error_entries,
     judge_objects,
-    middle_slice,
     show_class_errors,
     show_classes,
     show_image,
@@ -138,7 +138,7 @@ def _draw_row(case: Case, *, kind: LabelKind, panel: int, with_truth: bool) -> _
 
 
 def _slice(ids: NDArray[Any]) -> Ids:
-    return np.asarray(middle_slice(ids[None])[0])
+    return np.asarray(middle_plane(ids[None])[0])
 
 
 def _truth_words(truth: NDArray[Any], kind: LabelKind) -> str:

@@ -25,6 +25,9 @@ from segue.arrays import IGNORE
 from segue.errors import UsageError
 from segue.targets.boxes import Box, object_boxes
 
+LIMIT = 10.0
+"""No class weighs more than this many times as much as another."""
+
 _BATCH_VALUES = 1 << 17
 # Values of one batch of neighbourhoods: half a megabyte, which stays in the processor's second-level cache.
 
@@ -39,8 +42,6 @@ class BorderWeights:
     """Width of the term in pixels (5 in the paper), or in the unit of `spacing` where that is given."""
     eps: float = 5e-5
     """Largest absolute error of the term; terms below it may be taken for 0."""
-    background_only: bool = False
-    """True leaves the term out inside of cells; the paper's formula makes no such exception."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.w0) and self.w0 >= 0):
@@ -79,32 +80,23 @@ def border_term(
     np.square(term, out=term)
     np.exp(np.negative(term, out=term), out=term)
     term *= config.w0
-    if config.background_only:
-        term[cells > 0] = 0
     return term
 
 
-def class_weights(
-    frequencies: Sequence[float] | NDArray[np.floating], *, limit: float = 10.0, power: float = 1.0
-) -> tuple[float, ...]:
+def class_weights(frequencies: Sequence[float] | NDArray[np.floating]) -> tuple[float, ...]:
     """w_c for each class from the share of pixels it has, so that rare classes count as much as common ones.
 
-    r_k = f_k^-power, cut at `limit` times the smallest r (so no weight is more than `limit` times another,
-    and a class without pixels gets the limit), then scaled so that the mean weight of a pixel is 1: sum_k f_k
-    w_k = 1. The scale keeps w0 comparable to w_c whatever the frequencies. `power` 1 is inverse frequency,
-    0.5 is milder, 0 weighs all classes 1. Frequencies may be counts; they are divided by their sum.
+    r_k = 1 / f_k, cut at LIMIT times the smallest r (which a class without pixels gets), then scaled so that the
+    mean weight of a pixel is 1: sum_k f_k w_k = 1. The scale keeps w0 comparable to w_c whatever the frequencies.
+    Frequencies may be counts; they are divided by their sum.
 
-    Raises UsageError if a frequency is negative or not finite, if all are 0, or if `limit` is below 1.
+    Raises UsageError if a frequency is negative or not finite, or if all are 0.
     """
     shares = np.asarray(frequencies, np.float64)
     if shares.size == 0 or not np.isfinite(shares).all() or shares.min() < 0 or shares.sum() == 0:
         raise UsageError(f"class frequencies {shares.tolist()} are no shares; give numbers >= 0, not all 0")
-    if not limit >= 1:
-        raise UsageError(f"limit = {limit} cannot bound a ratio of weights; give 1 or more")
     shares = shares / shares.sum()
-    raw = np.full(shares.shape, np.inf)
-    raw[shares > 0] = shares[shares > 0] ** -power
-    raw = np.minimum(raw, limit * raw.min())
+    raw = 1 / np.maximum(shares, shares.max() / LIMIT)
     return tuple(float(weight) for weight in raw / (shares @ raw))
 
 

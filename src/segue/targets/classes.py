@@ -74,16 +74,6 @@ def cell_ids(labels: Labels, *, background: int = 0) -> NDArray[np.int32]:
     return cells
 
 
-def one_hot(classes: NDArray[np.integer], count: int) -> NDArray[np.float32]:
-    """A class map as (count, Y, X) or (count, Z, Y, X), float32: 1 in the channel of the class, else 0.
-
-    Pixels marked IGNORE are 0 in all channels.
-    """
-    numbers = np.arange(count, dtype=classes.dtype).reshape(-1, *(1,) * classes.ndim)
-    hot: NDArray[np.float32] = (classes == numbers).astype(np.float32)
-    return hot
-
-
 def _check(labels: Labels) -> None:
     name = labels.name or "the labels"
     lowest = int(labels.ids.min(initial=0))

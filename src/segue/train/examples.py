@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ PLACES_PER_CLASS = 4096
 """So many pixels of every class are remembered of each image as places to sample at."""
 
 Slices = tuple[slice, ...]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,12 @@ def make_example(
     Raises LabelError if the labels hold a class without a name.
     """
     targets = make_targets(labels, config, spacing=spacing)
-    cut = part or (slice(None),) * labels.ids.ndim
-    classes = np.ascontiguousarray(targets.classes[cut])
+    classes = _own(targets.classes, part)
     sources = Sources(
-        image=np.ascontiguousarray(pixels[(slice(None), *cut)]),
+        image=_own(pixels, part),
         labels=classes,
-        nearest=(np.ascontiguousarray(targets.weights[cut]),),
-        linear=tuple(np.ascontiguousarray(one[cut]) for one in targets.maps),
+        nearest=(_own(targets.weights, part),),
+        linear=tuple(_own(one, part) for one in targets.maps),
     )
     rng = np.random.default_rng(seed)
     rare = [classes == number for number in np.unique(classes) if number > 0]
@@ -79,8 +80,15 @@ def make_example(
 
 def make_judged(name: str, pixels: NDArray[np.float32], labels: Labels, *, part: Slices | None = None) -> Judged:
     """A held-out image of that name, or the `part` of it that is for validation."""
-    cut = part or (slice(None),) * labels.ids.ndim
-    return Judged(name, pixels[(slice(None), *cut)], replace(labels, ids=labels.ids[cut]))
+    return Judged(name, _own(pixels, part), replace(labels, ids=_own(labels.ids, part)))
+
+
+def _own(array: NDArray[Scalar], part: Slices | None) -> NDArray[Scalar]:
+    """The `part` of the last axes, contiguous; a copy where it is smaller: a view would keep the whole in memory."""
+    if part is None:
+        return np.ascontiguousarray(array)
+    cut = array[(slice(None),) * (array.ndim - len(part)) + part]
+    return cut.copy() if cut.size < array.size else np.ascontiguousarray(cut)
 
 
 def _some_places(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int32]:
