@@ -40,9 +40,7 @@ def evaluate(
         answer(f"worst by {first}: {', '.join(worst)}")
     if summary["numbered"]:
         shown = ", ".join(f"{value} is class {number}" for value, number in summary["numbered"].items())
-        say(
-            f"segue: nobody says what the values of the masks mean; taken in order, {shown}; values in dataset.toml say it"
-        )
+        say(f"segue: nobody says what the values of the masks mean; taken in order, {shown} (values in dataset.toml)")
     if summary["missing"]:
         shown = ", ".join(summary["missing"][:5])
         say(f"segue: {len(summary['missing'])} images have no prediction and were not scored: {shown}")

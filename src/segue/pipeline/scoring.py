@@ -56,8 +56,8 @@ def evaluate_files(
     """
     if kind not in (None, "classes", "objects", "membranes"):
         raise UsageError(f'scores are of "classes", "objects" or "membranes", not "{kind}"')
-    files = _by_stem(list_images(Path(predicted)))
     told = find_truths(Path(truth))
+    files = _by_stem(list_images(Path(predicted)))
     numbered = told.doubtful if kind in (None, "classes") else {}
     if numbered and _highest(files.values()) > max(numbered.values()):
         told, numbered = told.as_they_are(), {}
