@@ -6,7 +6,8 @@ from PIL import Image as Pillow
 from scipy import ndimage
 
 from segue.errors import LabelError
-from segue.io.label_decision import decide, summarise
+from segue.io.label_decision import decide
+from segue.io.label_evidence import summarise
 from segue.io.labels import RawMask, apply_spec
 
 SIZE = 96

@@ -19,7 +19,8 @@ from segue.io.datasets import Pair, Pairs, read_pair, spec_from
 from segue.io.description import FILE_NAME, explicit_spec
 from segue.io.findings import Finding
 from segue.io.images import read_image
-from segue.io.label_decision import Decision, MaskSummary, summarise
+from segue.io.label_decision import Decision
+from segue.io.label_evidence import MaskSummary, summarise
 from segue.io.labels import LabelSpec, read_mask
 
 Item = TypeVar("Item")

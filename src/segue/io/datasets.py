@@ -22,7 +22,8 @@ from segue.io.description import (
 )
 from segue.io.findings import Finding
 from segue.io.images import read_image
-from segue.io.label_decision import Decision, MaskSummary, decide, summarise
+from segue.io.label_decision import Decision, decide
+from segue.io.label_evidence import MaskSummary, summarise
 from segue.io.labels import LabelSpec, RawMask, apply_spec, read_mask
 from segue.io.layouts import find_layout
 from segue.io.natural import stem_of

@@ -1,7 +1,7 @@
 """What the values of masks mean when nobody has said so: classes or objects, and which value is which class.
 
-The evidence of every mask is gathered first (`summarise`: one small record a mask), then `decide` judges all
-records together by rules in a fixed order. The answer names the rule that spoke, how sure it is, and what to
+The evidence of every mask is gathered first (`label_evidence.summarise`), then `decide` judges all records together
+by rules in a fixed order. The answer names the rule that spoke, how sure it is, and what to
 write if it errs.
 """
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segue.arrays import LabelKind
 from segue.errors import LabelError
 from segue.io.findings import Finding
 from segue.io.label_codes import main_values
-from segue.io.labels import Coding, LabelSpec, RawMask, as_coding, show_value
+from segue.io.label_evidence import MaskSummary, common_coding, recoded, without
+from segue.io.labels import Coding, LabelSpec, show_value
 
 Confidence = Literal["sure", "likely", "guess"]
 
@@ -28,13 +28,6 @@ _RARE = 0.0005
 """A class with a smaller share of all pixels may be stray pixels."""
 _MOST_SHOWN = 8
 """Rare values that a message names."""
-_SPECK = 4
-"""Pieces of no more pixels than this are slips of the brush, and a value with no more of them tells nothing."""
-
-_LARGEST_COUNTED = 2**24
-"""Pixels of a mask in which connected pieces are counted; of a larger one, only in its middle."""
-_MOST_COUNTED = 1000
-"""Values of one mask whose pieces are counted; of more, an even selection."""
 CODE_GAP = 10
 """Gray codes of classes (0, 50, 100, or 0, 128, 255) lie at least this far apart; ids of objects follow each
 other."""
@@ -42,28 +35,6 @@ _EVEN = 2
 """Steps between even gray codes differ by no more than this: 0, 128, 255."""
 _MANY = 20
 """A mask with more single-piece values than this shows objects."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskSummary:
-    """What the decision needs to know of one mask. All arrays are (n,), one entry a value."""
-
-    name: str
-    coding: Coding
-    lossy: bool
-    values: NDArray[np.int64]
-    """The different raw values, ascending."""
-    counts: NDArray[np.int64]
-    """Pixels of each value."""
-    inner: NDArray[np.int64]
-    """Pixels of each value all of whose direct neighbours, diagonal ones included, have that value too."""
-    between: NDArray[np.int64]
-    """Pixels of each value with both a smaller and a larger value within 2 pixels."""
-    pieces: NDArray[np.int64]
-    """Connected components of each value, diagonal neighbours connected, specks left out; 0 where they were not
-    counted."""
-    colours: NDArray[np.int64] | None = None
-    """Packed colour of each value, if the values are indices into a palette."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,27 +48,6 @@ class Decision:
     """How far to trust it. "sure" also stands for what dataset.toml says."""
     findings: tuple[Finding, ...] = ()
     """What the doctor should say of the masks on the way: anti-aliasing, JPEG, binary masks of objects."""
-
-
-def summarise(raw: RawMask) -> MaskSummary:
-    """Gather the evidence of one mask."""
-    from scipy import ndimage
-
-    values, where, counts = np.unique(raw.values, return_inverse=True, return_counts=True)
-    rank = where.reshape(raw.values.shape).astype(np.int32)
-    is_inner = ndimage.minimum_filter(rank, size=3) == ndimage.maximum_filter(rank, size=3)
-    is_between = (ndimage.minimum_filter(rank, size=5) < rank) & (rank < ndimage.maximum_filter(rank, size=5))
-    return MaskSummary(
-        name=raw.name,
-        coding=raw.coding,
-        lossy=raw.lossy,
-        values=values,
-        counts=counts.astype(np.int64),
-        inner=np.bincount(rank[is_inner], minlength=len(values)).astype(np.int64),
-        between=np.bincount(rank[is_between], minlength=len(values)).astype(np.int64),
-        pieces=_count_pieces(_middle(rank), len(values)),
-        colours=None if raw.palette is None else raw.palette[values],
-    )
 
 
 def decide(
@@ -115,8 +65,8 @@ def decide(
     """
     if not summaries:
         raise LabelError("there is no mask to learn the meaning of values from; add masks")
-    coding = _common_coding(summaries)
-    masks = [_without(_recoded(one, coding), ignore) for one in summaries]
+    coding = common_coding(summaries)
+    masks = [without(recoded(one, coding), ignore) for one in summaries]
     if kind == "objects":
         named = classes or ("background", "object")
         spec = LabelSpec(kind="objects", classes=named, ignore=ignore, coding=coding)
@@ -329,82 +279,3 @@ def _codes_finding(masks: Sequence[MaskSummary], codes: Sequence[int], coding: C
         remedy="each such pixel is taken for the nearest of these values; export the masks as PNG or TIFF "
         "without smoothing to be rid of the doubt",
     )
-
-
-def _common_coding(summaries: Sequence[MaskSummary]) -> Coding:
-    """Colours if one mask is coloured, or if an index into a palette is another colour in another mask."""
-    if any(one.coding == "colour" for one in summaries):
-        return "colour"
-    colours: dict[int, int] = {}
-    for one in summaries:
-        if one.colours is not None:
-            for value, colour in zip(one.values.tolist(), one.colours.tolist(), strict=True):
-                if colours.setdefault(value, colour) != colour:
-                    return "colour"
-    return "gray"
-
-
-def _recoded(one: MaskSummary, coding: Coding) -> MaskSummary:
-    if one.coding == coding:
-        return one
-    recoded = one.colours if one.colours is not None else as_coding(RawMask(values=one.values, name=one.name), coding)
-    values, where = np.unique(recoded, return_inverse=True)  # two indices of a palette may have one colour
-
-    def added(what: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.bincount(where, weights=what, minlength=len(values)).astype(np.int64)
-
-    return MaskSummary(
-        name=one.name,
-        coding=coding,
-        lossy=one.lossy,
-        values=values,
-        counts=added(one.counts),
-        inner=added(one.inner),
-        between=added(one.between),
-        pieces=added(one.pieces),
-    )
-
-
-def _without(one: MaskSummary, ignore: frozenset[int]) -> MaskSummary:
-    keep = ~np.isin(one.values, list(ignore))
-    return MaskSummary(
-        name=one.name,
-        coding=one.coding,
-        lossy=one.lossy,
-        values=one.values[keep],
-        counts=one.counts[keep],
-        inner=one.inner[keep],
-        between=one.between[keep],
-        pieces=one.pieces[keep],
-    )
-
-
-def _middle(rank: NDArray[np.int32]) -> NDArray[np.int32]:
-    shrink = min(1.0, (_LARGEST_COUNTED / max(rank.size, 1)) ** (1 / rank.ndim))
-    window = []
-    for length in rank.shape:
-        kept = max(1, int(length * shrink))
-        window.append(slice((length - kept) // 2, (length - kept) // 2 + kept))
-    return rank[tuple(window)]
-
-
-def _count_pieces(rank: NDArray[np.int32], values: int) -> NDArray[np.int64]:
-    from scipy import ndimage
-
-    pieces = np.zeros(values, np.int64)
-    boxes = ndimage.find_objects(rank + 1, max_label=values)
-    whole = np.ones((3,) * rank.ndim, bool)
-    for index in range(0, values, max(1, values // _MOST_COUNTED)):
-        box = boxes[index]
-        if box is not None:
-            pieces[index] = _solid(np.bincount(ndimage.label(rank[box] == index, structure=whole)[0].ravel())[1:])
-    return pieces
-
-
-def _solid(sizes: NDArray[np.int64]) -> int:
-    """Pieces of a value that count, of which `sizes` (n,) are in pixels: 0 of a speck, else 1 if all but the largest
-    are specks or have less than a hundredth of the pixels together."""
-    if sizes.sum() <= _SPECK:
-        return 0
-    solid = sizes[sizes > min(_SPECK, sizes.max() / 2)]
-    return len(solid) if solid.sum() - solid.max() >= 0.01 * sizes.sum() else 1

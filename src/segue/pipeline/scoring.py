@@ -19,7 +19,7 @@ from segue.io.datasets import Pair, Pairs, find_pairs, read_pair, resolve_spec
 from segue.io.description import FILE_NAME, explicit_spec
 from segue.io.images import list_images, read_image
 from segue.io.label_decision import CODE_GAP, MAX_CLASSES, decide
-from segue.io.label_decision import summarise as summarise_mask
+from segue.io.label_evidence import summarise as summarise_mask
 from segue.io.labels import LabelSpec, apply_spec, read_mask
 from segue.io.natural import stem_of
 from segue.io.object_classes import TABLE_SUFFIX, has_class_table, read_class_table
