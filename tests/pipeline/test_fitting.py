@@ -149,6 +149,23 @@ def test_few_images_are_split_through_the_images(tmp_path, write_cells, tiny_pla
     assert model.header.training["validation"]["images"] == 2
 
 
+def test_where_the_images_are_too_few_and_small_to_be_cut_the_plan_says_that_nobody_judges(
+    tmp_path, write_cells, tiny_plan
+):
+    write_cells(tmp_path, count=1, side=48)
+    told = []
+    fit(
+        tmp_path,
+        config=FitConfig(steps=1, plan=tiny_plan(tmp_path)),
+        observer=FitObserver(
+            on_plan=lambda plan, *numbers: told.append((*numbers, plan.reasons["validation_fraction"]))
+        ),
+    )
+    ((train, held, why),) = told
+    assert (train, held) == (1, 0)
+    assert why.startswith("nothing is held out: there are few images")
+
+
 def test_a_data_set_of_ones_own_judges_alone(cells, tmp_path, write_cells, tiny_plan):
     others = write_cells(tmp_path, count=2, first=90, name="other-{}")
     told = []
@@ -167,9 +184,11 @@ def test_without_validation_all_images_are_learnt_from_and_the_newest_weights_ar
     model = fit(
         cells,
         config=FitConfig(steps=2, plan=tiny_plan(cells), validate=False, out=tmp_path / "m.segue"),
-        observer=FitObserver(on_plan=lambda plan, train, held: told.append((train, held))),
+        observer=FitObserver(
+            on_plan=lambda plan, train, held: told.append((train, held, plan.reasons["validation_fraction"]))
+        ),
     )
-    assert told == [(8, 0)]
+    assert told == [(8, 0, "nothing is held out, as it was asked for")]
     assert model.header.training["validation"] == {}
     assert same_weights(model, load(tmp_path / "m.training" / "last.segue"))
 

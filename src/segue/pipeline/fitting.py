@@ -50,6 +50,10 @@ SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING = 180, 500
 """From such a budget, or so many steps, kernels are compiled: it takes ten seconds and saves a twelfth of the rest."""
 STRIPS = "with few images a strip of each judges, which is kinder than new images would be"
 """What a user should know of scores on parts of the very images that were learnt from (`segue.split`)."""
+NOBODY_JUDGES = (
+    "nothing is held out: there are few images, and too little would be left of them; a set of its own can judge"
+)
+NOBODY_WANTED = "nothing is held out, as it was asked for"
 
 
 def fit(
@@ -116,8 +120,9 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     means = _means(fingerprint, job)
     plan = means.plan
     learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
-    if any(part is not None for _, part in judge):
-        plan = replace(plan, reasons=plan.reasons | {"validation_fraction": STRIPS})
+    if validation is None and (not judge or any(part is not None for _, part in judge)):
+        why = STRIPS if judge else NOBODY_JUDGES if config.validate else NOBODY_WANTED
+        plan = replace(plan, reasons=plan.reasons | {"validation_fraction": why})
     observer.on_plan(plan, len(learn), len(judge) if validation is None else len(validation))
     # Only the first process judges: the others need not hold the images for it.
     examples, judged = prepare(pairs, learn, judge if world.is_first else [], plan, spec, observer.on_prepared)
