@@ -7,9 +7,12 @@ import pytest
 
 from segue.arrays import IGNORE, Image, Labels
 from segue.errors import UsageError
-from segue.fingerprint import Examination
+from segue.fingerprint import Examination, examine
 from segue.fingerprint.doctor import Examined
 from segue.fingerprint.measures import measure_image, measure_labels
+from segue.io.datasets import find_pairs
+from segue.io.images import write_image, write_labels
+from segue.simulate import CellsConfig, simulate_cells
 from segue.split import (
     MOST_VALIDATION,
     BlockSplit,
@@ -305,3 +308,14 @@ def test_no_image_at_all_is_refused():
 def test_impossible_fractions_are_refused(fraction):
     with pytest.raises(UsageError, match="must lie between 0 and 1"):
         split_pairs(stack(10), validation_fraction=fraction)
+
+
+def test_images_that_are_there_twice_are_known_to_the_split_as_twins(tmp_path):
+    for number in range(8):
+        image, labels = simulate_cells((64, 64), seed=number // 2, config=CellsConfig(diameter=14))
+        write_image(tmp_path / "images" / f"{number}.tif", image)
+        write_labels(tmp_path / "masks" / f"{number}.tif", labels.ids, space=labels.space, kind="objects")
+    (tmp_path / "dataset.toml").write_text('labels = "objects"\n')
+    members = members_of(examine(find_pairs(tmp_path)))
+    assert [member.twins for member in members] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert all(member.kind for member in members)

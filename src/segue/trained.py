@@ -89,7 +89,7 @@ class Model:
     @property
     def decoding(self) -> DecodeConfig:
         """How probabilities become objects: tuned on the validation images where there were objects."""
-        known = {field.name for field in fields(DecodeConfig)}  # models before 0.2 name settings that are no more
+        known = {field.name for field in fields(DecodeConfig)}  # older models name settings that are no more
         return DecodeConfig(**{name: value for name, value in self.header.decoding.items() if name in known})
 
     @property

@@ -414,3 +414,23 @@ def test_false_objects_of_an_image_without_true_ones_cost_in_the_pooled_det(obje
 def test_pooled_det_is_one_minus_the_costs_over_those_of_all_objects():
     ratios = score_objects(TRUTH, PREDICTED).ratios()["pooled/det"]
     assert ratios.numerators[0] / ratios.denominators[0] == pytest.approx(score_objects(TRUTH, PREDICTED).det)
+
+
+THREE = np.kron(np.array([[1, 2, 0, 3]], np.int32), np.ones((4, 4), np.int32))
+FEWER = np.where(THREE == 1, 7, 0)
+FEWER[:, :1] = 0
+ONE = np.kron(np.array([[1, 0, 0, 0]], np.int32), np.ones((4, 4), np.int32))
+
+
+def test_every_pooled_score_is_that_of_all_images_in_one():
+    """Precision is 1 and recall 1/3 in the first image, so that no two denominators are alike."""
+    pairs = [(THREE, FEWER), (ONE, np.zeros_like(ONE))]
+    both = score_objects(
+        np.concatenate([THREE, np.where(ONE > 0, 20, 0)]), np.concatenate([FEWER, np.zeros_like(ONE)])
+    ).metrics()
+    each = [score_objects(true, found) for true, found in pairs]
+    rows: list[ImageScores] = [{"name": "", "metrics": one.metrics(), "ratios": dict(one.ratios())} for one in each]
+    pooled = {name: entry["mean"] for name, entry in summarise(rows)["metrics"].items() if name.startswith("pooled/")}
+    assert len(pooled) >= 12
+    for name, value in pooled.items():
+        assert value == pytest.approx(both[name.removeprefix("pooled/")]), name

@@ -216,3 +216,17 @@ def test_on_a_graphics_card_alone_convolutions_neither_round_nor_choose_by_shape
         with _exact(torch.device(device)):
             assert (flags.allow_tf32, flags.benchmark, flags.deterministic) == expected
         assert (flags.allow_tf32, flags.benchmark, flags.deterministic) == (True, True, False)
+
+
+@pytest.mark.parametrize(("context", "shape"), [(8, (24, 32)), (16, (48, 40)), (40, (16, 24))])
+def test_a_padded_network_sees_the_image_mirrored_as_far_as_the_context_says(context, shape):
+    torch.manual_seed(0)
+    config = isotropic_config(spatial_axes=2, depth=2, width=4, padding="same", outputs=2)
+    net = UNet(config).eval()
+    pixels = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    frame = [min(context, length // 2) for length in shape]  # both multiples of the stride 4
+    padded = np.pad(pixels, [(0, 0), *((one, one) for one in frame)], mode="reflect")
+    with torch.no_grad():
+        logits = net(torch.from_numpy(padded)[None])[0, :, frame[0] : -frame[0], frame[1] : -frame[1]]
+    found = predict(net, pixels, classes=2, config=PredictConfig(context=context, precision="fp32"))
+    assert np.abs(found - logits.softmax(dim=0).numpy()).max() <= 1e-5

@@ -1,6 +1,5 @@
 """What stands beside the objects of an image: tables, outlines for other programs, a picture."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.arrays import Image
-from segue.errors import ImageError, UsageError
+from segue.errors import ImageError, UsageError, did_you_mean
 from segue.io.images import write_png
 from segue.io.natural import OVERLAY_SUFFIX, stem_of
 from segue.io.scratch import Block, Readable, View
@@ -163,6 +162,4 @@ def _numbers(table: Table) -> dict[int, dict[str, float]]:
 def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
     for one in given:
         if one not in known:
-            near = difflib.get_close_matches(one, known, n=1)
-            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
-            raise UsageError(f'"{one}" is not a format of the {what}; {hint}')
+            raise UsageError(f'"{one}" is not a format of the {what}; {did_you_mean(one, known)}')
