@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 from segue.arrays import MICROMETRES, Space
 from segue.augment.compose import LEANING, AugmentConfig, default_augmentation
@@ -57,7 +57,6 @@ def make_plan(
         return _paper_plan(fingerprint, seed=seed)
     patch, factors, kernels = patch_and_levels(fingerprint)
     targets, loss, reasons = _what_to_learn(fingerprint)
-    normalization, why_normalization = _normalization(fingerprint)
     batches = BatchConfig(
         patch=patch,
         batch=min(max(2, BATCH_PIXELS[len(patch)] // prod(patch)), MOST_PATCHES),
@@ -80,34 +79,23 @@ def make_plan(
     train = TrainConfig(seed=seed)
     # Averaged distance maps are flatter: objects were found no better with mirror images, at seven times the time.
     mirror = fingerprint.kind != "objects" and not any(fingerprint.oriented)
-    pixel_size, unit, why_size = _pixel_size(fingerprint)
-    return Plan(
+    return _with_what_the_images_are(
+        fingerprint,
         network=network,
-        pixel_size=pixel_size,
-        unit=unit,
-        rgb=fingerprint.colour != "gray",
-        normalization=normalization,
         targets=targets,
         batches=batches,
-        augment=_augmentation(fingerprint, patch),
         loss=loss,
         train=train,
         mirror=mirror,
-        reasons=_in_order(
-            why_size
-            | why_normalization
-            | reasons
-            | _why_augmentation(fingerprint)
-            | WHY_THE_REST
-            | {
-                "batches": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
-                f"{batches.batch} patches of {_times(patch)} px a step",
-                "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
-                "train": f"AdamW, its rate up to {train.learning_rate:g} and down to 0 when the time is over, however "
-                f"quick the machine is; weights are the mean of the last {train.average_share:.0%} of the steps",
-                "mirror": _why_mirror(fingerprint, mirror=mirror),
-            }
-        ),
+        reasons=reasons
+        | {
+            "batches": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
+            f"{batches.batch} patches of {_times(patch)} px a step",
+            "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
+            "train": f"AdamW, its rate up to {train.learning_rate:g} and down to 0 when the time is over, however "
+            f"quick the machine is; weights are the mean of the last {train.average_share:.0%} of the steps",
+            "mirror": _why_mirror(fingerprint, mirror=mirror),
+        },
     )
 
 
@@ -120,35 +108,42 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
     network = paper_config(channels=fingerprint.channels, classes=len(fingerprint.classes), spatial_axes=axes)
     geometry = axis_geometries(network)[0]
     patch = (geometry.legal_size(572 if axes == 2 else 116),) * axes
-    normalization, why_normalization = _normalization(fingerprint)
     weights = class_weights([max(f, 1e-6) for f in fingerprint.class_frequencies])
-    pixel_size, unit, why_size = _pixel_size(fingerprint)
-    return Plan(
+    return _with_what_the_images_are(
+        fingerprint,
         network=network,
+        targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
+        batches=BatchConfig(patch=patch, batch=1, foreground=0.0),
+        loss=LossConfig(cross_entropy=1.0, dice=0.0),
+        train=TrainConfig(seed=seed, learning_rate=2e-4),
+        mirror=False,
+        reasons={
+            "network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter",
+            "batches": f"one patch of {_times(patch)} px a step, as in the paper",
+            "targets": "the classes, with the border weights and the class weights of the paper",
+            "loss": "the weighted cross-entropy of the paper",
+            "train": "AdamW: the paper's gradient descent with momentum needs days on a processor",
+            "mirror": "one look at each tile, as in the paper",
+        },
+    )
+
+
+def _with_what_the_images_are(
+    fingerprint: Fingerprint, *, batches: BatchConfig, reasons: dict[str, str], **choices: Any
+) -> Plan:
+    """A plan of the `choices` of a preset, and of those that the images alone decide."""
+    pixel_size, unit, why_size = _pixel_size(fingerprint)
+    normalization, why_normalization = _normalization(fingerprint)
+    reasons = reasons | why_size | why_normalization | _why_augmentation(fingerprint) | WHY_THE_REST
+    return Plan(
         pixel_size=pixel_size,
         unit=unit,
         rgb=fingerprint.colour != "gray",
         normalization=normalization,
-        targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
-        batches=BatchConfig(patch=patch, batch=1, foreground=0.0),
-        augment=_augmentation(fingerprint, patch),
-        loss=LossConfig(cross_entropy=1.0, dice=0.0),
-        train=TrainConfig(seed=seed, learning_rate=2e-4),
-        mirror=False,
-        reasons=_in_order(
-            why_size
-            | why_normalization
-            | _why_augmentation(fingerprint)
-            | WHY_THE_REST
-            | {
-                "network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter",
-                "batches": f"one patch of {_times(patch)} px a step, as in the paper",
-                "targets": "the classes, with the border weights and the class weights of the paper",
-                "loss": "the weighted cross-entropy of the paper",
-                "train": "AdamW: the paper's gradient descent with momentum needs days on a processor",
-                "mirror": "one look at each tile, as in the paper",
-            }
-        ),
+        batches=batches,
+        augment=_augmentation(fingerprint, batches.patch),
+        **choices,
+        reasons={choice.name: reasons[choice.name] for choice in fields(Plan) if choice.name in reasons},
     )
 
 
@@ -265,11 +260,6 @@ def _why_mirror(fingerprint: Fingerprint, *, mirror: bool) -> str:
     return "one look at each image: " + (
         "objects are found no better with mirror images" if fingerprint.kind == "objects" else "it has a right way up"
     )
-
-
-def _in_order(reasons: dict[str, str]) -> dict[str, str]:
-    """As the choices stand in a plan."""
-    return {choice.name: reasons[choice.name] for choice in fields(Plan) if choice.name in reasons}
 
 
 def _times(lengths: Sequence[int]) -> str:
