@@ -119,7 +119,7 @@ def _decide(pairs: Pairs, hits: list[Hit]) -> Decision | None:
     try:
         return spec_from(pairs, summaries)
     except LabelError as error:
-        hits.append(_unusable(error, file=str(pairs.root)))
+        hits.append(Hit(rule=rules.UNDECIDED, file=str(pairs.root), detail=_without_name(error, file=str(pairs.root))))
         return None
 
 
@@ -180,8 +180,13 @@ def _judge_image(pair: Pair) -> list[Hit]:
 
 
 def _unusable(error: SegueError, *, file: str) -> Hit:
-    """The message of an error as a finding about `file`, whose name it need not repeat."""
-    return Hit(rule=rules.UNUSABLE, file=file, detail=str(error).removeprefix(f"{file}: "))
+    """The message of an error as a finding about `file`."""
+    return Hit(rule=rules.UNUSABLE, file=file, detail=_without_name(error, file=file))
+
+
+def _without_name(error: SegueError, *, file: str) -> str:
+    """The message of an error about `file`, whose name need not be repeated."""
+    return str(error).removeprefix(f"{file}: ")
 
 
 def _ordered(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

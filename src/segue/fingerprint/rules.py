@@ -93,6 +93,11 @@ UNUSABLE = Rule(
     what="",
     remedy="mend the file, or move image and mask away",
 )
+UNDECIDED = Rule(
+    severity="error",
+    what="",
+    remedy="mend the masks, or say in dataset.toml what their values mean",
+)
 NOT_FINITE = Rule(
     severity="error",
     what="some values are NaN or infinite",
