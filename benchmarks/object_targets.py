@@ -34,6 +34,7 @@ from segue.arrays import Labels
 from segue.evaluate.objects import score_objects
 from segue.io.datasets import find_pairs, read_pair
 from segue.io.files import write_whole
+from segue.memory import keep_freed_memory
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize, network_from
 from segue.objects.decode import fill_holes
@@ -49,7 +50,6 @@ from segue.train.batches import Batch, PatchBatches
 from segue.train.examples import Example, Judged
 from segue.train.fusing import compiled_kernels
 from segue.train.loop import train
-from segue.train.memory import keep_freed_memory
 from segue.train.schedule import StepPace
 from segue.train.together import give_training_layers
 from segue.train.world import World

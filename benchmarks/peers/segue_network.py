@@ -16,6 +16,7 @@ from segue.arrays import Image, Space
 from segue.augment.compose import default_augmentation
 from segue.io.images import write_image
 from segue.loss import LossConfig
+from segue.memory import keep_freed_memory
 from segue.model.file import ModelHeader
 from segue.model.unet import UNet, UNetConfig, isotropic_config
 from segue.normalize import Normalization
@@ -27,7 +28,6 @@ from segue.train.batches import Batch, PatchBatches
 from segue.train.examples import make_example
 from segue.train.fusing import compiled_kernels, fuse
 from segue.train.loop import Observer, train
-from segue.train.memory import keep_freed_memory
 from segue.train.schedule import StepPace
 from segue.train.settings import BatchConfig, TrainConfig
 from segue.trained import Model
@@ -115,6 +115,7 @@ def model_in(folder: Path, spec: dict) -> Model:
 
 def predict_array(folder: Path, spec: dict):
     """Image in memory to probabilities in memory, as the peers do it."""
+    keep_freed_memory()  # as `segue predict` does
     model = model_in(folder, spec)
     pixels = np.random.default_rng(0).standard_normal((1, spec["side"], spec["side"]), np.float32)
     image = Image(pixels=pixels, space=Space())

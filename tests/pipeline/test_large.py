@@ -42,8 +42,8 @@ def small_parts(monkeypatch):
 
 @pytest.fixture
 def cell_image(tmp_path):
-    """120 x 150 pixels: with 1 MB for a tile it is large."""
-    image, _ = simulate_cells((120, 150), seed=5, config=CellsConfig(diameter=14))
+    """180 x 190 pixels: with 1 MB for a tile it is large."""
+    image, _ = simulate_cells((180, 190), seed=5, config=CellsConfig(diameter=14))
     image = replace(image, space=Space(pixel_size=(0.5, 0.25), unit="micrometer"))
     write_image(tmp_path / "in" / "a.tif", image)
     return tmp_path / "in" / "a.tif"
@@ -64,9 +64,9 @@ def both_ways(model, source, tmp_path, **output):
 
 @pytest.mark.parametrize("kind", ["classes", "probabilities", "objects"])
 def test_both_ways_write_the_same(cell_model, cell_image, tmp_path, kind):
-    assert claimed_shape(cell_image, max_pixels=10**6) == (1, 120, 150)
-    assert is_large(cell_model, 1, (120, 150), kind=kind, config=SMALL)
-    assert not is_large(cell_model, 1, (120, 150), kind=kind, config=AMPLE)
+    assert claimed_shape(cell_image, max_pixels=10**6) == (1, 180, 190)
+    assert is_large(cell_model, 1, (180, 190), kind=kind, config=SMALL)
+    assert not is_large(cell_model, 1, (180, 190), kind=kind, config=AMPLE)
     memory, files = both_ways(cell_model, cell_image, tmp_path, kind=kind)
     expected, found = (tifffile.imread(path) for path in (memory, files))
     assert found.dtype == expected.dtype
@@ -136,7 +136,7 @@ RNG = np.random.default_rng(0)
         pytest.param(
             {"pixel_size": (0.4, 0.4)},
             Image(
-                pixels=RNG.random((1, 150, 130), np.float32),
+                pixels=RNG.random((1, 190, 200), np.float32),
                 space=Space(pixel_size=(0.2, 0.3), unit="micrometer"),
             ),
             id="resampled",
@@ -174,7 +174,8 @@ def test_an_image_that_is_large_only_at_the_pixel_size_of_the_network_goes_throu
 
 
 def test_volumes_go_the_same_way(tmp_path):
-    image = Image(pixels=RNG.random((1, 12, 30, 33), np.float32))
+    image = Image(pixels=RNG.random((1, 12, 40, 43), np.float32))
+    assert is_large(network_of(3), 1, image.shape, kind="objects", config=SMALL)
     write_image(tmp_path / "a.tif", image)
     paths = both_ways(network_of(3), tmp_path / "a.tif", tmp_path, kind="objects")
     memory, files = (read_mask(path).values for path in paths)
@@ -191,11 +192,11 @@ def test_an_image_that_does_not_fit_the_network_is_an_image_error(tmp_path):
 
 
 def test_wild_values_are_found_in_files_as_well(tmp_path):
-    pixels = RNG.random((1, 150, 150), np.float32)
+    pixels = RNG.random((1, 200, 200), np.float32)
     pixels[0, 149, 0] = np.nan
     write_image(tmp_path / "a.tif", Image(pixels=pixels))
     (outcome,) = predict_files(network_of(2), [tmp_path / "a.tif"], tmp_path / "out", config=SMALL)
-    assert "1 of 22500 pixels are NaN or infinite" in str(outcome.error)
+    assert "1 of 40000 pixels are NaN or infinite" in str(outcome.error)
 
 
 def test_a_prediction_that_ends_on_the_way_leaves_nothing(cell_model, cell_image, tmp_path):

@@ -130,11 +130,11 @@ def test_one_bad_image_does_not_stop_the_others(cell_model, inputs, tmp_path):
 def test_an_image_whose_answer_is_not_finite_is_named_and_the_others_are_predicted(cell_model, tmp_path, kind, memory):
     model = cell_model.with_header(normalization=Normalization(kind="none"))
     for number in range(3):
-        pixels = np.random.default_rng(number).random((1, 120, 150), np.float32)
+        pixels = np.random.default_rng(number).random((1, 180, 190), np.float32)
         pixels[0, 30, 30] = 3e38 if number == 1 else 0
         write_image(tmp_path / "in" / f"{number}.tif", Image(pixels=pixels))
     config = PredictConfig(memory=memory, precision="fp32")
-    assert is_large(model, 1, (120, 150), kind=kind, config=config) == (memory == 10**6)
+    assert is_large(model, 1, (180, 190), kind=kind, config=config) == (memory == 10**6)
     outcomes = predict_files(model, [tmp_path / "in"], tmp_path / "out", output=OutputConfig(kind=kind), config=config)
     assert [type(outcome.error) for outcome in outcomes] == [type(None), ImageError, type(None)]
     assert "1.tif: what the network says of it is not finite" in str(outcomes[1].error)

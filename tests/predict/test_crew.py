@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from segue.predict.crew import crew, one_by_one
+from segue.predict.crew import ALONE, crew
 
 CPU = torch.device("cpu")
 BOXES = [((number, number + 1),) for number in range(20)]
@@ -20,7 +20,7 @@ def threads(request):
 def test_every_box_is_worked_on_once(threads):
     done: list[int] = []
     with crew(CPU) as each:
-        each(lambda box: done.append(box[0][0]), BOXES)
+        each.work(lambda box: done.append(box[0][0]), BOXES)
     assert sorted(done) == list(range(20))
     assert torch.get_num_threads() == threads
 
@@ -28,7 +28,7 @@ def test_every_box_is_worked_on_once(threads):
 @pytest.mark.usefixtures("threads")
 def test_no_box_is_no_work():
     with crew(CPU) as each:
-        each(lambda _box: pytest.fail("there is nothing to do"), [])
+        each.work(lambda _box: pytest.fail("there is nothing to do"), [])
 
 
 def test_each_of_several_threads_computes_alone_and_without_gradients():
@@ -37,7 +37,7 @@ def test_each_of_several_threads_computes_alone_and_without_gradients():
     seen: list[tuple[int, bool]] = []
     try:
         with crew(CPU) as each, torch.inference_mode():
-            each(lambda _box: seen.append((torch.get_num_threads(), torch.is_inference_mode_enabled())), BOXES)
+            each.work(lambda _box: seen.append((torch.get_num_threads(), torch.is_inference_mode_enabled())), BOXES)
     finally:
         torch.set_num_threads(before)
     assert set(seen) == {(1, True)}
@@ -46,17 +46,17 @@ def test_each_of_several_threads_computes_alone_and_without_gradients():
 def test_a_single_piece_is_done_by_the_caller_with_all_threads(threads):
     seen: list[object] = []
     with crew(CPU) as each:
-        each(lambda _box: seen.extend((threading.current_thread(), torch.get_num_threads())), BOXES[:1])
+        each.work(lambda _box: seen.extend((threading.current_thread(), torch.get_num_threads())), BOXES[:1])
     assert seen == [threading.main_thread(), threads]
 
 
 def test_an_error_in_a_piece_ends_the_work(threads):
     done: list[int] = []
     with pytest.raises(ZeroDivisionError), crew(CPU) as each:
-        each(lambda box: done.append(1 // box[0][0]), BOXES)
+        each.work(lambda box: done.append(1 // box[0][0]), BOXES)
     assert torch.get_num_threads() == threads
 
 
 def test_a_graphics_card_needs_one_thread():
     with crew(torch.device("cuda")) as each:
-        assert each is one_by_one
+        assert each is ALONE

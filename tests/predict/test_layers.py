@@ -71,5 +71,6 @@ def test_a_part_of_a_block_is_that_part_of_its_whole_answer(box):
     place = Place(tuple(BlockAxis(length=length, kernel=3, valid=False) for length in (20, 30)))
     with torch.inference_mode():
         expected = block(x)[:, :, slice(*box[0]), slice(*box[1])]
-        answer = Block(block, dtype=FP32).part(Features(x, ((0, 20), (0, 30))), box, place)
+        source = Features(x, ((0, 20), (0, 30))).part(place.source(box))
+        answer = Block(block, dtype=FP32).part(source, box, place)
     assert worst(answer, expected) < 1e-5

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from segue.errors import TileError
 from segue.model.geometry import AxisGeometry
-from segue.predict.levels import BlockAxis, grown, overlap, pieces, plan_axis, shifted, shrunk
+from segue.predict.levels import (
+    BlockAxis,
+    grown,
+    held_rows,
+    overlap,
+    pieces,
+    plan_axis,
+    plan_bands,
+    shifted,
+    shrunk,
+)
 
 PAPER = AxisGeometry(factors=(2,) * 4, kernels=(3,) * 5, valid=True)
 FACTORS_AND_KERNELS = st.sampled_from(
@@ -15,14 +25,14 @@ FACTORS_AND_KERNELS = st.sampled_from(
 )
 
 
-def reached(block: BlockAxis, part: tuple[int, int]) -> set[int]:
-    """The input pixels that `part` of the output depends on, one convolution after the other."""
+def all_reached(block: BlockAxis, part: tuple[int, int]) -> set[int]:
+    """The input pixels, and places of zeros beyond the ends, that `part` of the output depends on."""
     half = block.kernel // 2
     places = set(range(*part))
     offset = half if block.valid else 0
     for _ in range(2):
         places = {place + offset + step for place in places for step in range(-half, half + 1)}
-    return {place for place in places if 0 <= place < block.length}
+    return places
 
 
 @given(
@@ -36,9 +46,11 @@ def test_the_source_of_a_part_is_what_two_convolutions_see(length, kernel, valid
     block = BlockAxis(length=length, kernel=kernel, valid=valid)
     low = min(low, block.output_length - 1)
     high = data.draw(st.integers(low + 1, block.output_length))
-    seen = reached(block, (low, high))
+    reached_freely = all_reached(block, (low, high))
+    seen = {place for place in reached_freely if 0 <= place < length}
     source = block.source((low, high))
     assert source == (min(seen), max(seen) + 1)
+    assert block.meets_end((low, high)) == (not valid and (min(reached_freely) < 0 or max(reached_freely) >= length))
     around = block.seen(source)
     assert around[1] - around[0] == source[1] - source[0]
     assert around[0] <= low < high <= around[1]
@@ -77,6 +89,38 @@ def test_of_a_padded_network_no_more_is_seen_than_the_halo(shape, tiles):
     assert kept[0] - seen[0] >= geometry.radius - (geometry.stride - 1)
 
 
+@given(
+    shape=FACTORS_AND_KERNELS, valid=st.booleans(), extra=st.integers(0, 80), strides=st.integers(1, 4), data=st.data()
+)
+def test_bands_compute_everything_once_and_find_what_they_need_among_the_rows_held(shape, valid, extra, strides, data):
+    factors, kernels = shape
+    geometry = AxisGeometry(factors, kernels, valid)
+    length = geometry.legal_size(2 * geometry.halo + 1 + extra)
+    end = geometry.output_size(length)
+    low = data.draw(st.integers(0, end - 1))
+    kept = (low, data.draw(st.integers(low + 1, end)))
+    whole = plan_axis(geometry, length=length, kept=kept)
+    bands = plan_bands(geometry, length=length, kept=kept, rows=strides * geometry.stride)
+    held = held_rows(bands)
+    for depth, level in enumerate(whole):
+        for part in ("encoded", "decoded"):
+            computed = [getattr(band[depth], part) for band in bands]
+            assert all(before[1] == after[0] for before, after in pairwise(computed))
+            assert (computed[0][0], computed[-1][1]) == getattr(level, part)
+        for band in bands:
+            own, above = band[depth], band[depth - 1]
+            if depth and own.encoded[0] < own.encoded[1]:
+                needed = own.encoder.source(own.encoded)
+                known = above.encoded[1] // above.factor
+                assert known - held[depth].entering <= needed[0] < needed[1] <= known
+            if depth < len(whole) - 1 and own.decoded[0] < own.decoded[1]:
+                assert own.encoded[1] - held[depth].skip <= own.skip[0] < own.skip[1] <= own.encoded[1]
+            if depth and above.decoded[0] < above.decoded[1]:
+                needed = above.decoder.source(above.decoded)
+                first, last = needed[0] // above.factor, -(-needed[1] // above.factor)
+                assert own.decoded[1] - held[depth].leaving <= first < last <= own.decoded[1]
+
+
 def test_the_levels_of_the_paper():
     levels = plan_axis(PAPER, length=572, kept=(0, 388))
     assert [level.encoder.length for level in levels] == [572, 284, 140, 68, 32]
@@ -100,7 +144,8 @@ def test_a_length_that_the_network_cannot_take_is_refused():
 def test_pieces_partition_a_box_at_multiples(lengths, side, multiple, start):
     box = tuple((start * multiple, start * multiple + length) for length in lengths)
     times = np.zeros([high for _, high in box], int)
-    for piece in pieces(box, side=side, multiple=[multiple] * len(box)):
+    found = pieces(box, sides=[side] * len(box), multiple=[multiple] * len(box))
+    for piece in found:
         times[tuple(slice(*part) for part in piece)] += 1
         assert all(low % multiple == 0 and high - low <= 1.5 * side + multiple for low, high in piece)
     assert (times[tuple(slice(*part) for part in box)] == 1).all()
@@ -108,8 +153,20 @@ def test_pieces_partition_a_box_at_multiples(lengths, side, multiple, start):
 
 
 def test_pieces_are_even():
-    lengths = [high - low for ((low, high),) in pieces(((0, 104),), side=64, multiple=[2])]
+    lengths = [high - low for ((low, high),) in pieces(((0, 104),), sides=[64], multiple=[2])]
     assert lengths == [52, 52]
+
+
+def test_few_pieces_are_as_many_for_each_worker_and_one_stays_one():
+    def number(length: int, workers: int) -> int:
+        return len(pieces(((0, 64), (0, length)), sides=[64, 64], multiple=[1, 1], workers=workers))
+
+    assert [number(length, workers=2) for length in (64, 128, 192, 320, 704)] == [1, 2, 4, 6, 11]
+    assert number(192, workers=1) == 3
+
+
+def test_of_an_empty_box_there_are_no_pieces():
+    assert pieces(((5, 5), (0, 10)), sides=[4, 4], multiple=[1, 1]) == []
 
 
 def test_boxes_by_hand():

@@ -6,9 +6,9 @@ import torch
 from segue.errors import TileError
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, UNetConfig, initialize, isotropic_config
-from segue.predict.crew import crew, one_by_one
+from segue.predict.crew import ALONE, crew
 from segue.predict.levels import Box
-from segue.predict.quick import QuickUNet, Runner, piece_side
+from segue.predict.quick import QuickUNet, Runner, piece_sides
 
 CPU = torch.device("cpu")
 CONFIGS = {
@@ -60,10 +60,12 @@ def worst(answer: torch.Tensor, expected: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("side", [6, 17, 1000])
-def test_piece_by_piece_the_answer_is_that_of_the_network(name, side):
+@pytest.mark.parametrize("strides", [None, 1, 3])
+def test_piece_by_piece_and_band_by_band_the_answer_is_that_of_the_network(name, side, strides):
     network = trained(CONFIGS[name])
+    rows = strides and strides * axis_geometries(network.config)[0].stride
     pixels = image(network.config, 60 if network.config.spatial_axes == 2 else 34)
-    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one, side=side)
+    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=ALONE, side=side, rows=rows)
     with torch.inference_mode():
         expected = network(pixels)
         assert worst(runner.logits(pixels, kept=whole(expected)), expected) < 1e-5
@@ -73,7 +75,8 @@ def test_piece_by_piece_the_answer_is_that_of_the_network(name, side):
 def test_what_is_kept_is_the_part_of_the_whole(name):
     network = trained(CONFIGS[name])
     pixels = image(network.config, 60 if network.config.spatial_axes == 2 else 34)
-    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one, side=8)
+    stride = axis_geometries(network.config)[0].stride
+    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=ALONE, side=8, rows=stride)
     with torch.inference_mode():
         expected = network(pixels)
         sizes = expected.shape[2:]
@@ -91,7 +94,7 @@ def test_what_is_kept_is_the_part_of_the_whole(name):
 
 def test_memory_that_was_used_before_changes_nothing():
     network = trained(CONFIGS["2D"])
-    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one, side=16)
+    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=ALONE, side=16)
     with torch.inference_mode():
         for size in (40, 100, 40, 64):
             pixels = image(network.config, size)
@@ -105,7 +108,7 @@ def test_the_threads_of_a_crew_give_the_same_answer_and_torch_its_threads_back()
     try:
         network = trained(CONFIGS["2D"])
         pixels = image(network.config, 100)
-        runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one, side=16)
+        runner = Runner(QuickUNet(network, dtype=torch.float32), crew=ALONE, side=16)
         with torch.inference_mode():
             expected = network(pixels)
             alone = runner.logits(pixels, kept=whole(expected))
@@ -120,7 +123,7 @@ def test_the_threads_of_a_crew_give_the_same_answer_and_torch_its_threads_back()
 def test_bf16_differs_by_its_own_precision_only():
     network = trained(CONFIGS["2D"])
     pixels = image(network.config, 64)
-    runner = Runner(QuickUNet(network, dtype=torch.bfloat16), crew=one_by_one)
+    runner = Runner(QuickUNet(network, dtype=torch.bfloat16), crew=ALONE)
     with torch.inference_mode():
         expected = network(pixels)
         answer = runner.logits(pixels, kept=whole(expected))
@@ -131,7 +134,7 @@ def test_bf16_differs_by_its_own_precision_only():
 def test_preparing_leaves_the_network_as_it_was():
     network = trained(CONFIGS["2D"]).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one)
+    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=ALONE)
     with torch.inference_mode():
         runner.logits(image(network.config, 32), kept=((0, 8), (0, 8)))
     assert network.training
@@ -140,12 +143,13 @@ def test_preparing_leaves_the_network_as_it_was():
 
 def test_a_size_that_the_network_cannot_take_is_refused():
     network = trained(CONFIGS["2D"])
-    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=one_by_one)
+    runner = Runner(QuickUNet(network, dtype=torch.float32), crew=ALONE)
     with pytest.raises(TileError, match="cannot take 33 px"):
         runner.logits(torch.zeros(1, 1, 33, 32), kept=((0, 1), (0, 1)))
 
 
 def test_wide_levels_have_smaller_pieces():
-    sides = [piece_side(channels, 2) for channels in (8, 64, 256, 1024)]
+    sides = [piece_sides(channels, 2) for channels in (8, 64, 256, 1024)]
     assert sides == sorted(sides, reverse=True)
-    assert all(side % 16 == 0 for side in sides)
+    assert all(48 <= side <= 240 for each in sides for side in each)
+    assert len(piece_sides(32, 3)) == 3

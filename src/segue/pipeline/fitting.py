@@ -18,6 +18,7 @@ from segue.errors import TrainingError, TrainingInterruptedError, UsageError
 from segue.fingerprint import Examination, Fingerprint
 from segue.io.datasets import Pairs, find_pairs
 from segue.io.files import write_whole
+from segue.memory import keep_freed_memory
 from segue.model.device import best_device
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize
@@ -35,7 +36,6 @@ from segue.train.batches import Batches, PatchBatches
 from segue.train.examples import Example
 from segue.train.fusing import Kernels, compiled_kernels
 from segue.train.loop import train
-from segue.train.memory import keep_freed_memory
 from segue.train.schedule import Pace, StepPace, TimePace
 from segue.train.timing import quicker_layers, step_seconds
 from segue.train.together import give_training_layers

@@ -30,7 +30,7 @@ from segue.predict.infer import PredictConfig, Progress
 from segue.resample import grid_at, resample_in_blocks
 from segue.trained import Model, at_magnification, magnification
 
-_SHARE = 4
+_SHARE = 2
 """An image is large if its arrays would take more than this part of the memory that the features of a tile may take."""
 _DECODING = 25
 """Bytes that the decoding of a whole image takes for a pixel, beside the maps."""
@@ -64,7 +64,7 @@ class LargeOutcome:
 
 
 def is_large(model: Model, channels: int, shape: Sequence[int], *, kind: str, config: PredictConfig | None) -> bool:
-    """Whether the arrays for an image would take more than a quarter of the memory that is meant for a tile.
+    """Whether the arrays for an image would take more than half of the memory that is meant for a tile.
 
     `shape` holds the lengths of the spatial axes, of the image or of the grid the network works on.
     """

@@ -3,13 +3,20 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
 from segue.predict.levels import Box
 
-Crew = Callable[[Callable[[Box], None], Sequence[Box]], None]
-"""Does some work for each of some boxes, in any order, and ends when all is done."""
+
+@dataclass(frozen=True)
+class Crew:
+    """Some workers."""
+
+    workers: int
+    work: Callable[[Callable[[Box], None], Sequence[Box]], None]
+    """Does some work for each of some boxes, in any order, and ends when all is done."""
 
 
 @contextmanager
@@ -21,19 +28,22 @@ def crew(device: torch.device) -> Iterator[Crew]:
     """
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     if threads == 1:
-        yield one_by_one
+        yield ALONE
         return
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield lambda work, boxes: _together(pool, work, boxes)
+            yield Crew(threads, lambda work, boxes: _together(pool, work, boxes))
     finally:
         torch.set_num_threads(threads)  # for threads to come, which take the number that was set last
 
 
-def one_by_one(work: Callable[[Box], None], boxes: Sequence[Box]) -> None:
-    """Do the work for one box after another."""
+def _one_by_one(work: Callable[[Box], None], boxes: Sequence[Box]) -> None:
     for box in boxes:
         work(box)
+
+
+ALONE = Crew(1, _one_by_one)
+"""The thread that asks does all the work, one box after another."""
 
 
 def _together(pool: ThreadPoolExecutor, work: Callable[[Box], None], boxes: Sequence[Box]) -> None:

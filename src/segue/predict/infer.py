@@ -19,15 +19,12 @@ from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, UNetConfig
 from segue.predict.crew import crew
 from segue.predict.levels import Box
-from segue.predict.quick import QuickUNet, Runner
+from segue.predict.quick import DEFAULT_MEMORY, QuickUNet, Runner
 from segue.predict.tile_choice import choose_tile
 from segue.predict.tiles import Tile, mirrored, plan_tiles
 
 Precision = Literal["auto", "fp32", "bf16"]
 Progress = Callable[[int, int], None]
-
-DEFAULT_MEMORY = 1 << 29
-"""Bytes that the features of one tile may take when the user does not say. Twice as much saved no time that shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +82,7 @@ def predict(
     quick = network if isinstance(network, QuickUNet) else prepare(network, config)
     tiles = _tiles(quick, shape, config)
     with crew(quick.device) as threads, torch.inference_mode(), _exact(quick.device):
-        runner = Runner(quick, crew=threads)
+        runner = Runner(quick, crew=threads, memory=config.memory)
         for done, tile in enumerate(tiles):
             written = (slice(None), *(slice(*span.write) for span in tile))
             answer[written] = _answer(runner, cut(pixels, tile), tile, classes=classes, mirror=config.mirror).numpy()

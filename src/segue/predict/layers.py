@@ -4,7 +4,9 @@ Features are (1, C, [Z,] Y, X) with the channels last in memory. On processors w
 for its convolutions, and ReLU is a part of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import prod
 
@@ -14,10 +16,12 @@ from torch import Tensor, nn
 
 from segue.model.unet import memory_format
 from segue.predict import levels
-from segue.predict.levels import Box
+from segue.predict.levels import Box, overlap
 
 USUAL_LENGTH = 68
 """Length of the pieces that the layout of the weights is chosen for. Others are computed with it too."""
+LAYOUTS = 16
+"""So many layouts of one convolution's weights are kept, for the sizes of the last pieces."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,50 @@ class Features:
         return self.values[(slice(None), slice(None), *inside)]
 
 
+class LastRows:
+    """Features of one level of which the last rows are held: new ones take the place of the oldest."""
+
+    def __init__(self, values: Tensor, box: Box) -> None:
+        """`values` is (1, C, rows held, the other lengths of `box`), `box` all that will ever be known."""
+        self._values, self._box = values, box
+
+    def add(self, piece: Features) -> None:
+        """Take what of a piece lies in the box."""
+        if common := overlap(piece.box, self._box):
+            features = piece.part(common)
+            for rows, values in self._places(common):
+                values.copy_(features[:, :, rows])
+
+    def part(self, box: Box) -> Tensor:
+        """The features inside of a box, whose rows are all held."""
+        places = [values for _, values in self._places(box)]
+        return places[0] if len(places) == 1 else torch.cat(places, dim=2)
+
+    def copy_to(self, target: Tensor, box: Box) -> None:
+        """Copy the features inside of a box to `target`, which is as large."""
+        for rows, values in self._places(box):
+            target[:, :, rows].copy_(values)
+
+    def _places(self, box: Box) -> list[tuple[slice, Tensor]]:
+        """Which rows of a box are held together, and their features: one part, or two where the room begins anew."""
+        inside = [slice(low - start, high - start) for (low, high), (start, _) in zip(box, self._box, strict=True)]
+        held, number = self._values.shape[2], inside[0].stop - inside[0].start
+        first = inside[0].start % held
+        split = min(number, held - first)
+        parts = [(slice(split), slice(first, first + split)), (slice(split, number), slice(number - split))]
+        return [
+            (rows, self._values[(slice(None), slice(None), there, *inside[1:])])
+            for rows, there in parts
+            if rows.start != number
+        ]
+
+
 class Convolution:
     """A padded convolution, and the ReLU after it if there is one.
 
-    Always padded, in unpadded networks too, whose output then is a part of it. With zeros or without them oneDNN may
-    sum in another order, and in bf16 that shows; a pixel must not depend on where the image was cut.
+    Always padded but for its rows, in unpadded networks too, whose output then is a part of it. Without zeros along
+    the other axes oneDNN may sum in another order, and in bf16 that shows; a pixel must not depend on where the image
+    was cut.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, *, relu: bool, dtype: torch.dtype) -> None:
@@ -50,23 +93,34 @@ class Convolution:
         self._bias = bias.to(dtype)
         self._ones = [1] * self._axes
         self._onednn = _has_onednn(weight.device, dtype)
-        if self._onednn:
-            usual = [1, weight.shape[1], *[USUAL_LENGTH] * self._axes]
-            self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self._weight, self._padding, self._ones, self._ones, 1, usual
-            )
+        self._laid_out = lru_cache(maxsize=LAYOUTS)(self._lay_out)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Features as large as `x`, as if zeros lay around it."""
+    def __call__(self, x: Tensor, *, bare: bool = False) -> Tensor:
+        """Features as large as `x`, as if zeros lay around it; a `bare` one has none before and after its rows.
+
+        Then the answer has fewer rows, those that depend on `x` alone.
+        """
         x = x.contiguous(memory_format=memory_format(self._axes))
+        padding = [0, *self._padding[1:]] if bare else self._padding
         if self._onednn:
             after = "relu" if self._relu else "none"
+            # The layout that suits one size suits all; but of convolutions of length 1 some sizes want another one,
+            # and to lay the weights out anew at every call takes fifty times as long as the convolution.
+            size = x.shape[2:] if not any(self._padding) else (USUAL_LENGTH,) * self._axes
             y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self._weight, self._bias, self._padding, self._ones, self._ones, 1, after, [], ""
+                x, self._laid_out(*size), self._bias, padding, self._ones, self._ones, 1, after, [], ""
             )
             return y
-        y = (F.conv2d if self._axes == 2 else F.conv3d)(x, self._weight, self._bias, padding=self._padding)
+        y = (F.conv2d if self._axes == 2 else F.conv3d)(x, self._weight, self._bias, padding=padding)
         return y.relu_() if self._relu else y
+
+    def _lay_out(self, *size: int) -> Tensor:
+        """The weights as oneDNN wants them for features of `size`."""
+        whole = [1, self._weight.shape[1], *size]
+        weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+            self._weight, self._padding, self._ones, self._ones, 1, whole
+        )
+        return weight
 
 
 class Block:
@@ -77,13 +131,16 @@ class Block:
         self._layers = [Convolution(*parameters(layer), relu=True, dtype=dtype) for layer in convolutions]
         self.channels = self._layers[-1].channels
 
-    def part(self, x: Features, box: Box, place: levels.Block) -> Tensor:
-        """The part `box` of the block's output from its input `x`; `place` says where they lie."""
-        source = place.source(box)
-        y = x.part(source)
+    def part(self, x: Tensor, box: Box, place: levels.Block) -> Tensor:
+        """The part `box` of the block's output; `x` is what it depends on of the input, as `place` says."""
+        source, bare = place.source(box), not place.axes[0].meets_end(box[0])
+        y = x
         for layer in self._layers:
-            y = layer(y)
-        return Features(y, place.seen(source)).part(box)  # around it the zeros have spoilt the features
+            y = layer(y, bare=bare)
+        seen = place.seen(source)
+        if bare:
+            seen = (box[0], *seen[1:])
+        return Features(y, seen).part(box)  # around it the zeros have spoilt the features
 
 
 class Rise:
@@ -106,6 +163,23 @@ class Rise:
         for value, place in zip(values, product(*(range(f) for f in self.factor)), strict=True):
             there = tuple(slice(start, None, step) for start, step in zip(place, self.factor, strict=True))
             target[(slice(None), slice(None), *there)].copy_(value)
+
+
+def pool(x: Tensor, factor: Sequence[int]) -> Tensor:
+    """Max pooling of (1, C, ...), each axis by its factor: the places in a window, compared one after the other.
+
+    Quicker than PyTorch's, which also counts where the largest values were, and wants features that lie together.
+    """
+    places = [
+        x[(slice(None), slice(None), *(slice(start, None, step) for start, step in zip(place, factor, strict=True)))]
+        for place in product(*(range(step) for step in factor))
+    ]
+    if len(places) == 1:
+        return x
+    y = torch.maximum(places[0], places[1])
+    for place in places[2:]:
+        torch.maximum(y, place, out=y)
+    return y
 
 
 def parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:

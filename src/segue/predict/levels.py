@@ -1,12 +1,15 @@
 """What of every level of a U-Net must be computed to know some pixels of its answer. Integers only: no torch.
 
 A tile sees a wide surrounding because the deepest level does; on the way up a level needs hardly more than the pixels
-that are kept. All ranges are half open and count from the first place of the tile at their level.
+that are kept. A tile is computed band by band along its first axis, whose places are called rows here; what a band has
+computed is kept for the next one, as long as that needs it. All ranges are half open and count from the first place of
+the tile at their level.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Self
 
 from segue.model.geometry import AxisGeometry
@@ -47,6 +50,10 @@ class BlockAxis:
         if self.valid:
             return part[0], part[1] + 2 * self.reach
         return max(0, part[0] - self.reach), min(self.length, part[1] + self.reach)
+
+    def meets_end(self, part: Range) -> bool:
+        """Whether `part` of the output depends on zeros beyond an end, which unpadded convolutions never see."""
+        return not self.valid and (part[0] < self.reach or part[1] + self.reach > self.length)
 
     def seen(self, source: Range) -> Range:
         """Where in the output that lies which is as large as the part `source` of the input, around the same pixels."""
@@ -107,6 +114,59 @@ def plan_axis(geometry: AxisGeometry, *, length: int, kept: Range) -> list[Level
     return [level, *below]
 
 
+def plan_bands(geometry: AxisGeometry, *, length: int, kept: Range, rows: int) -> list[list[LevelAxis]]:
+    """The levels of an axis as `plan_axis` gives them, in bands of `rows` rows of the answer.
+
+    `encoded` and `decoded` of a band are what it computes and no band before it did; at some levels that may be
+    nothing. `rows` is a multiple of the stride. Raises TileError if the network cannot take that length.
+    """
+    bands: list[list[LevelAxis]] = []
+    for start in range(kept[0] // geometry.stride * geometry.stride, kept[1], rows):
+        part = (max(kept[0], start), min(kept[1], start + rows))
+        levels = plan_axis(geometry, length=length, kept=part)
+        if bands:
+            levels = [
+                replace(
+                    level,
+                    encoded=_beyond(level.encoded, before.encoded[1]),
+                    decoded=_beyond(level.decoded, before.decoded[1]),
+                )
+                for level, before in zip(levels, bands[-1], strict=True)
+            ]
+        bands.append(levels)
+    return bands
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """How many rows of the features of one level must be held for the bands to come."""
+
+    entering: int
+    """Of the pooled features of the level above; 0 at the top, where the image enters."""
+    skip: int
+    """Of the features for the decoder; 0 at the bottom."""
+    leaving: int
+    """Of the features for the level above; 0 at the top, where they are the answer."""
+
+
+def held_rows(bands: Sequence[Sequence[LevelAxis]]) -> list[Held]:
+    """The rows to hold at each level so that every one of `bands` finds what it needs."""
+    held = []
+    for depth in range(len(bands[0])):
+        entering = skip = leaving = 0
+        for levels in bands:
+            level = levels[depth]
+            above = levels[depth - 1] if depth else None
+            if above and level.encoded[0] < level.encoded[1]:
+                entering = max(entering, above.encoded[1] // above.factor - level.encoder.source(level.encoded)[0])
+            if level.decoded[0] < level.decoded[1] and depth < len(levels) - 1:
+                skip = max(skip, level.encoded[1] - level.skip[0])
+            if above and above.decoded[0] < above.decoded[1]:
+                leaving = max(leaving, level.decoded[1] - above.decoder.source(above.decoded)[0] // above.factor)
+        held.append(Held(entering=entering, skip=skip, leaving=leaving))
+    return held
+
+
 @dataclass(frozen=True)
 class Block:
     """The two convolutions of a block, along all axes."""
@@ -147,6 +207,15 @@ class Level:
             factor=tuple(axis.factor for axis in axes),
         )
 
+    def with_rows(self, axis: LevelAxis) -> Self:
+        """The same level with other ranges along its first axis."""
+        return replace(
+            self,
+            encoded=(axis.encoded, *self.encoded[1:]),
+            decoded=(axis.decoded, *self.decoded[1:]),
+            skip=(axis.skip, *self.skip[1:]),
+        )
+
 
 def plan_levels(geometries: Sequence[AxisGeometry], *, lengths: Sequence[int], kept: Box) -> list[Level]:
     """The levels for an input of `lengths`, so that the part `kept` of the output is known; the bottom last.
@@ -160,11 +229,18 @@ def plan_levels(geometries: Sequence[AxisGeometry], *, lengths: Sequence[int], k
     return [Level.of(level) for level in zip(*axes, strict=True)]
 
 
-def pieces(box: Box, *, side: int, multiple: Sequence[int]) -> list[Box]:
-    """Cut a box into even pieces of about `side` along every axis, whose corners lie multiples of `multiple` apart."""
+def pieces(box: Box, *, sides: Sequence[int], multiple: Sequence[int], workers: int = 1) -> list[Box]:
+    """Cut a box into even pieces of about the length `sides` along each axis, so that `workers` have equally many.
+
+    Their corners lie multiples of `multiple` apart. Nothing of an empty box.
+    """
+    if any(low >= high for low, high in box):
+        return []
+    numbers = [max(1, round((high - low) / side)) for (low, high), side in zip(box, sides, strict=True)]
+    while 1 < prod(numbers) < 4 * workers and prod(numbers) % workers:
+        numbers[-1] += 1
     axes = []
-    for (low, high), grid in zip(box, multiple, strict=True):
-        number = max(1, round((high - low) / side))
+    for (low, high), number, grid in zip(box, numbers, multiple, strict=True):
         step = _round_up(-(-(high - low) // number), grid)
         axes.append([(start, min(high, start + step)) for start in range(low, high, step)])
     return list(product(*axes))
@@ -189,6 +265,11 @@ def overlap(one: Box, other: Box) -> Box | None:
     """What two boxes have in common, if anything."""
     box = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(one, other, strict=True))
     return box if all(low < high for low, high in box) else None
+
+
+def _beyond(part: Range, end: int) -> Range:
+    """What of `part` lies beyond `end`; nothing, at its end, if there is nothing."""
+    return max(part[0], end), max(part[1], end)
 
 
 def _round_up(value: int, multiple: int) -> int:

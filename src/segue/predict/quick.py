@@ -1,28 +1,45 @@
 """A trained U-Net applied quickly: piece by piece, and only where something is needed.
 
-Every block is computed in pieces that fit into the cache, so that what lies between its convolutions hardly goes to
-main memory, and each thread works on pieces of its own. Nothing is computed that no kept pixel depends on. The answer
-is that of the network, up to the rounding of the numbers.
+A tile is computed band by band, and of a band every block in pieces that fit into the cache, so that what lies between
+its convolutions hardly goes to main memory; each thread works on pieces of its own. Nothing is computed that no kept
+pixel depends on, and hardly anything twice. The answer is that of the network, up to the rounding of the numbers.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from segue.model.folding import folded
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, memory_format
 from segue.predict.crew import Crew
-from segue.predict.layers import Block, Convolution, Features, Rise, parameters
-from segue.predict.levels import Box, Level, grown, overlap, pieces, plan_levels, shifted, shrunk
+from segue.predict.layers import Block, Convolution, Features, LastRows, Rise, parameters, pool
+from segue.predict.levels import (
+    Box,
+    Held,
+    Level,
+    grown,
+    held_rows,
+    pieces,
+    plan_bands,
+    plan_levels,
+    shifted,
+    shrunk,
+)
+from segue.predict.tile_choice import choose_rows
 
 PIECE_BYTES = 8 << 20
 """Bytes of the input of a decoder's block, its widest features, in one piece: about what a cache holds."""
-PIECE_SIDES = {2: (96, 256), 3: (48, 64)}
-"""No piece is shorter or longer, for each number of spatial axes: around small ones too much is computed twice."""
+PIECE_LENGTHS = (48, 240)
+"""No piece is shorter or longer: around small ones too much is computed twice."""
+PIECE_ROWS = 128
+"""No piece has more rows, of which only the first convolution of a block computes two twice."""
+DEFAULT_MEMORY = 1 << 28
+"""Bytes that the features of one tile may take when nobody says. Twice as much saves a thirtieth of the time."""
 
 
 class QuickUNet:
@@ -40,16 +57,37 @@ class QuickUNet:
         self.head = Convolution(*parameters(plain.head), relu=False, dtype=dtype)
 
 
+@dataclass(frozen=True)
+class _Maps:
+    """The features of one tile that are kept from band to band, the top level first."""
+
+    entering: list[LastRows]
+    """What each level is given: the image at the top, pooled features below."""
+    skips: list[LastRows]
+    """What each level but the bottom keeps for its decoder."""
+    leaving: list[LastRows]
+    """What each level gives to the one above; at the top logits."""
+
+
 class Runner:
     """Applies a prepared network to one tile after another, and keeps the memory for features from tile to tile."""
 
-    def __init__(self, network: QuickUNet, *, crew: Crew, side: int | None = None) -> None:
-        """Pieces have about the length `side`; None chooses it for each level."""
+    def __init__(
+        self,
+        network: QuickUNet,
+        *,
+        crew: Crew,
+        memory: int = DEFAULT_MEMORY,
+        rows: int | None = None,
+        side: int | None = None,
+    ) -> None:
+        """Bands have `rows` rows and their pieces about the length `side`; None chooses them, bands by `memory`."""
         self.network = network
         self._crew = crew
+        self._memory = memory
+        self._rows = rows
         self._side = side
         self._geometries = axis_geometries(network.config)
-        self._pool = F.max_pool2d if network.config.spatial_axes == 2 else F.max_pool3d
         self._room: dict[str, Tensor] = {}
 
     def logits(self, image: Tensor, *, kept: Box) -> Tensor:
@@ -57,67 +95,86 @@ class Runner:
 
         Raises TileError if the network cannot take an image of that size.
         """
-        lengths = image.shape[2:]
+        lengths = tuple(image.shape[2:])
         levels = plan_levels(self._geometries, lengths=lengths, kept=kept)
-        skips = []
-        x = Features(image.to(self.network.dtype), tuple((0, length) for length in lengths))
+        rows = self._rows or choose_rows(
+            lengths, kept, config=self.network.config, memory=self._memory, itemsize=self.network.dtype.itemsize
+        )
+        bands = plan_bands(self._geometries[0], length=lengths[0], kept=kept[0], rows=rows)
+        maps = self._maps(image, levels, held_rows(bands))
+        for band in bands:
+            self._run([level.with_rows(own) for level, own in zip(levels, band, strict=True)], maps)
+        return maps.leaving[0].part(kept)
+
+    def _maps(self, image: Tensor, levels: Sequence[Level], held: Sequence[Held]) -> _Maps:
+        """Room for all features of a tile that are kept from band to band."""
+        entering = [LastRows(image.to(self.network.dtype), tuple((0, length) for length in image.shape[2:]))]
+        answered = levels[0].decoded
+        size = (1, self.network.config.outputs, *(high - low for low, high in answered))
+        skips, leaving = [], [LastRows(torch.empty(size, device=self.network.device), answered)]
+        for depth, (level, below) in enumerate(pairwise(levels)):
+            width, deeper = self.network.config.widths[depth : depth + 2]
+            pooled = shrunk(level.encoded, level.factor)
+            skips.append(self._last_rows(f"skip {depth}", width, level.skip, held[depth].skip))
+            entering.append(self._last_rows(f"entering {depth + 1}", width, pooled, held[depth + 1].entering))
+            leaving.append(self._last_rows(f"leaving {depth + 1}", deeper, below.decoded, held[depth + 1].leaving))
+        return _Maps(entering, skips, leaving)
+
+    def _last_rows(self, name: str, channels: int, box: Box, rows: int) -> LastRows:
+        """Room for features under a name, which the next tile uses again: the system clears new memory first."""
+        lengths = [rows, *(high - low for low, high in box[1:])]
+        count = channels * prod(lengths)
+        room = self._room.get(name)
+        if room is None or len(room) < count:
+            self._room.pop(name, None)
+            room = self._room[name] = torch.empty(count, dtype=self.network.dtype, device=self.network.device)
+        return LastRows(room[:count].view(1, *lengths, channels).movedim(-1, 1), box)
+
+    def _run(self, levels: Sequence[Level], maps: _Maps) -> None:
+        """One band: down to the bottom and up again."""
         for depth, level in enumerate(levels[:-1]):
-            skip, x = self._encode(depth, level, x)
-            skips.append(skip)
-        x = self._reach_bottom(levels[-1], x)
+            self._encode(depth, level, maps)
+        self._reach_bottom(levels[-1], maps)
         for depth, level in reversed(list(enumerate(levels[:-1]))):
-            x = self._decode(depth, level, x, skips.pop())
-        return x.part(kept)
+            self._decode(depth, level, maps)
 
-    def _encode(self, depth: int, level: Level, x: Features) -> tuple[Features, Features]:
+    def _encode(self, depth: int, level: Level, maps: _Maps) -> None:
         """The features for the skip connection and the pooled ones for the next level."""
-        block = self.network.encoders[depth]
-        skip = self._features(f"skip {depth}", block.channels, level.skip)
-        pooled = self._features(_between(depth + 1), block.channels, shrunk(level.encoded, level.factor))
+        block, x = self.network.encoders[depth], maps.entering[depth]
 
         def work(box: Box) -> None:
-            y = Features(block.part(x, box, level.encoder), box)
-            if taken := overlap(box, level.skip):
-                skip.part(taken).copy_(y.part(taken))
-            pooled.part(shrunk(box, level.factor)).copy_(self._pool(y.values, level.factor))
+            values = block.part(x.part(level.encoder.source(box)), box, level.encoder)
+            maps.skips[depth].add(Features(values, box))
+            maps.entering[depth + 1].add(Features(pool(values, level.factor), shrunk(box, level.factor)))
 
-        self._crew(work, self._pieces(level.encoded, block.channels, level.factor))
-        return skip, pooled
+        self._crew.work(work, self._pieces(level.encoded, block.channels, level.factor))
 
-    def _reach_bottom(self, level: Level, x: Features) -> Features:
-        block = self.network.bottom
+    def _reach_bottom(self, level: Level, maps: _Maps) -> None:
+        block, x = self.network.bottom, maps.entering[-1]
         is_last = self.network.config.depth == 0
-        y = self._logits(level.encoded) if is_last else self._features("bottom", block.channels, level.encoded)
 
         def work(box: Box) -> None:
-            values = block.part(x, box, level.encoder)
-            y.part(box).copy_(self.network.head(values) if is_last else values)
+            values = block.part(x.part(level.encoder.source(box)), box, level.encoder)
+            maps.leaving[-1].add(Features(self.network.head(values) if is_last else values, box))
 
-        self._crew(work, self._pieces(level.encoded, block.channels, level.factor))
-        return y
+        self._crew.work(work, self._pieces(level.encoded, block.channels, level.factor))
 
-    def _decode(self, depth: int, level: Level, x: Features, skip: Features) -> Features:
+    def _decode(self, depth: int, level: Level, maps: _Maps) -> None:
         """The features of a level on the way up; at the top, logits."""
         rise, block = self.network.rises[-1 - depth], self.network.decoders[-1 - depth]
-        y = self._features(_between(depth), block.channels, level.decoded) if depth else self._logits(level.decoded)
+        x, skip = maps.leaving[depth + 1], maps.skips[depth]
 
         def work(box: Box) -> None:
             source = level.decoder.source(box)
             below = shrunk(source, level.factor)
             around = grown(below, level.factor)  # larger than the source where that does not end with a window
             both = Features(self._empty(2 * rise.channels, around), around)
-            both.part(source)[:, : rise.channels].copy_(skip.part(shifted(source, level.shift)))
+            skip.copy_to(both.part(source)[:, : rise.channels], shifted(source, level.shift))
             rise.into(both.values[:, rise.channels :], x.part(below))
-            values = block.part(both, box, level.decoder)
-            y.part(box).copy_(values if depth else self.network.head(values))
+            values = block.part(both.part(source), box, level.decoder)
+            maps.leaving[depth].add(Features(values if depth else self.network.head(values), box))
 
-        self._crew(work, self._pieces(level.decoded, block.channels, level.factor))
-        return y
-
-    def _pieces(self, box: Box, channels: int, factor: Sequence[int]) -> list[Box]:
-        if self.network.device.type != "cpu" and self._side is None:
-            return [box]
-        return pieces(box, side=self._side or piece_side(channels, len(box)), multiple=factor)
+        self._crew.work(work, self._pieces(level.decoded, block.channels, level.factor))
 
     def _empty(self, channels: int, box: Box) -> Tensor:
         size = (1, channels, *(high - low for low, high in box))
@@ -125,28 +182,16 @@ class Runner:
             size, dtype=self.network.dtype, device=self.network.device, memory_format=memory_format(len(box))
         )
 
-    def _logits(self, box: Box) -> Features:
-        size = (1, self.network.config.outputs, *(high - low for low, high in box))
-        return Features(torch.empty(size, device=self.network.device), box)
-
-    def _features(self, name: str, channels: int, box: Box) -> Features:
-        """Room for features under a name, which the next tile uses again: the system clears new memory first."""
-        lengths = [high - low for low, high in box]
-        count = channels * prod(lengths)
-        room = self._room.get(name)
-        if room is None or len(room) < count:
-            self._room.pop(name, None)
-            room = self._room[name] = torch.empty(count, dtype=self.network.dtype, device=self.network.device)
-        return Features(room[:count].view(1, *lengths, channels).movedim(-1, 1), box)
+    def _pieces(self, box: Box, channels: int, factor: Sequence[int]) -> list[Box]:
+        if self.network.device.type != "cpu" and self._side is None:
+            return pieces(box, sides=[high - low for low, high in box], multiple=factor)
+        sides = [self._side] * len(box) if self._side else piece_sides(channels, len(box))
+        return pieces(box, sides=sides, multiple=factor, workers=self._crew.workers)
 
 
-def piece_side(channels: int, axes: int) -> int:
-    """Length of the pieces of a level with so many channels, a multiple of 16."""
-    shortest, longest = PIECE_SIDES[axes]
-    side: float = (PIECE_BYTES / (2 * channels * torch.bfloat16.itemsize)) ** (1 / axes)
-    return min(longest, max(shortest, round(side / 16) * 16))
-
-
-def _between(depth: int) -> str:
-    """Name of the room for what enters a level, or leaves it upwards. Two rooms serve all levels in turn."""
-    return "even" if depth % 2 == 0 else "odd"
+def piece_sides(channels: int, axes: int) -> list[int]:
+    """Rows and other lengths of the pieces of a level with so many channels."""
+    shortest, longest = PIECE_LENGTHS
+    side = (PIECE_BYTES / (2 * channels * torch.bfloat16.itemsize)) ** (1 / axes)
+    rows = min(PIECE_ROWS, max(shortest, round(side)))
+    return [rows, *[min(longest, max(shortest, round(1.25 * side)))] * (axes - 1)]

@@ -1,12 +1,13 @@
-"""The size of the tiles: of those that the memory holds the one that takes the least work.
+"""The size of the tiles and of their bands: of those that the memory holds the ones that take the least work.
 
 Large tiles compute little twice, but take memory. What a tile takes and costs is counted level by level, because the
-wide surrounding of a tile is needed on the way down, and hardly any of it on the way up.
+wide surrounding of a tile is needed on the way down, and hardly any of it on the way up; and of the features only the
+rows count that a band needs, so that a tile may be as high as its image and its answer allow.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from math import prod
 
 import numpy as np
@@ -14,26 +15,36 @@ from numpy.typing import NDArray
 
 from segue.model.geometry import AxisGeometry, axis_geometries
 from segue.model.unet import UNetConfig
-from segue.predict.levels import LevelAxis, Range, plan_axis
+from segue.predict.levels import Held, LevelAxis, Range, held_rows, plan_axis, plan_bands
 from segue.predict.tiles import even_tiles
 
 FP32_BYTES = 4
+BAND_STRIDES = (1, 2, 4, 8, 16, 32, 64)
+"""Rows of a band, in strides of the network."""
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """One way to cut one axis into tiles."""
+    """One way to cut one axis; each list has an entry a level."""
 
     tile: int
     """Length of the tiles."""
-    kinds: list[tuple[list[LevelAxis], int]]
-    """Levels of the tiles that keep the most, and their number; the same of the others if there are any."""
+    rows: int
+    """Length of the bands that a tile is cut into; 0 where it is not cut."""
+    held: list[Held]
+    """How much of a tile's features is held."""
+    encoded: list[int]
+    """How much of the encoders' features all tiles compute together."""
+    decoded: list[int]
+    """How much of the decoders' features all tiles compute together."""
+    again: list[int]
+    """How much more a block's first convolution computes, at the edges of bands."""
+    answered: int
+    """How much of a tile is answered."""
 
 
 _Axes = list[list[_Candidate]]
 """The candidates of every axis."""
-_Part = Callable[[LevelAxis], Range]
-"""Names a part of a level."""
 
 
 def choose_tile(
@@ -41,91 +52,139 @@ def choose_tile(
 ) -> list[int]:
     """Length of the tiles along each axis of an image of `shape`, context included.
 
-    The features of a tile take at most `memory` bytes, where a number takes `itemsize`; but a tile may always take
-    twice what the smallest one takes, because the smallest keeps next to nothing. `context` is that of `plan_spans`.
+    Image, features and answer of a tile take at most `memory` bytes, where a number takes `itemsize`; but a tile may
+    always take twice what the smallest one takes, because the smallest keeps next to nothing. `context` is that of
+    `plan_spans`.
     """
     axes = [
-        _candidates(length, geometry, reach)
-        for length, geometry, reach in zip(shape, axis_geometries(config), context, strict=True)
+        _tile_candidates(length, geometry, reach, banded=not axis)
+        for axis, (length, geometry, reach) in enumerate(zip(shape, axis_geometries(config), context, strict=True))
     ]
+    return [candidate.tile for candidate in _least_work(axes, config, memory=memory, itemsize=itemsize, at_least=2)]
+
+
+@lru_cache(maxsize=64)
+def choose_rows(
+    lengths: tuple[int, ...], kept: tuple[Range, ...], *, config: UNetConfig, memory: int, itemsize: int
+) -> int:
+    """Rows of the bands for one tile of `lengths` of whose answer `kept` is kept; as little work as `memory` allows."""
+    geometries = axis_geometries(config)
+    axes = [
+        [_candidate(length, 0, [(plan_axis(geometry, length=length, kept=part), 1)])]
+        for geometry, length, part in zip(geometries, lengths, kept, strict=True)
+    ]
+    axes[0] = list(_with_bands(axes[0][0], geometries[0], _held_by_bands(geometries[0], lengths[0], kept[0])))
+    rows = _least_work(axes, config, memory=memory, itemsize=itemsize, at_least=1)[0].rows
+    return rows or -(-lengths[0] // geometries[0].stride) * geometries[0].stride
+
+
+def _least_work(axes: _Axes, config: UNetConfig, *, memory: int, itemsize: int, at_least: int) -> list[_Candidate]:
+    """The candidate of each axis that together take the least work within the memory, or `at_least` times the least."""
     needed = _bytes(axes, config, itemsize)
-    work = np.where(needed <= max(memory, 2 * needed.min()), _work(axes, config), np.inf)
+    work = np.where(needed <= max(memory, at_least * needed.min()), _work(axes, config), np.inf)
     best = np.unravel_index(work.argmin(), work.shape)
-    return [axis[place].tile for axis, place in zip(axes, best, strict=True)]
+    return [axis[place] for axis, place in zip(axes, best, strict=True)]
 
 
-def _candidates(length: int, geometry: AxisGeometry, context: int) -> list[_Candidate]:
-    found = []
+def _tile_candidates(length: int, geometry: AxisGeometry, context: int, *, banded: bool) -> list[_Candidate]:
+    found: list[_Candidate] = []
+    held: dict[int, list[Held]] = {}
     for tile, number in even_tiles(length, geometry=geometry, context=context):
         end = geometry.output_size(tile)
         halo = 0 if geometry.valid else geometry.halo
-        outer = plan_axis(geometry, length=tile, kept=(0, end if number == 1 else end - halo))
-        kinds = [(outer, min(number, 2))]
+        outer = (0, end if number == 1 else end - halo)
+        kinds = [(plan_axis(geometry, length=tile, kept=outer), min(number, 2))]
         if number > 2:  # tiles that touch no end of the frame have a halo at both of theirs
             kinds.append((plan_axis(geometry, length=tile, kept=(halo, end - halo)), number - 2))
-        found.append(_Candidate(tile, kinds))
+        candidate = _candidate(tile, 0, kinds)
+        if not banded:
+            found.append(candidate)
+            continue
+        held = held or _held_by_bands(geometry, tile, outer)  # of the longest tile; of shorter ones it is no more
+        found.extend(_with_bands(candidate, geometry, held))
+    return found
+
+
+def _candidate(tile: int, rows: int, kinds: list[tuple[list[LevelAxis], int]]) -> _Candidate:
+    """A way to cut an axis without bands; `kinds` are the levels of the largest tiles, of others, and their numbers."""
+    largest = kinds[0][0]
+
+    def total(part: Callable[[LevelAxis], Range]) -> list[int]:
+        return [sum(number * _length(part(levels[depth])) for levels, number in kinds) for depth in range(len(largest))]
+
+    return _Candidate(
+        tile=tile,
+        rows=rows,
+        held=held_rows([largest]),
+        encoded=total(lambda level: level.encoded),
+        decoded=total(lambda level: level.decoded),
+        again=[0] * len(largest),
+        answered=_length(largest[0].decoded),
+    )
+
+
+def _held_by_bands(geometry: AxisGeometry, length: int, kept: Range) -> dict[int, list[Held]]:
+    """What is held of a tile for each number of rows that cuts it into bands. A few bands show it: all are alike."""
+    choices = [strides * geometry.stride for strides in BAND_STRIDES]
+    return {
+        rows: held_rows(
+            plan_bands(geometry, length=length, kept=(kept[0], min(kept[1], kept[0] + 4 * rows)), rows=rows)
+        )
+        for rows in choices
+        if rows < _length(kept)
+    }
+
+
+def _with_bands(whole: _Candidate, geometry: AxisGeometry, held: dict[int, list[Held]]) -> list[_Candidate]:
+    """A way to cut an axis, with its tiles in one band and in several."""
+    found = [whole]
+    for rows, own in held.items():
+        if rows < whole.answered:
+            number = -(-whole.encoded[0] // rows)
+            again = [2 * (kernel - 1) * number for kernel in geometry.kernels]
+            found.append(
+                _Candidate(whole.tile, rows, own, whole.encoded, whole.decoded, again, whole.answered),
+            )
     return found
 
 
 def _bytes(axes: _Axes, config: UNetConfig, itemsize: int) -> NDArray[np.float64]:
-    """Bytes of the features of the largest tile, as `QuickUNet` keeps them, for every combination of candidates."""
+    """Bytes of one of the largest tiles, as `Runner` keeps it, for every combination of candidates."""
 
-    def volume(part: _Part, depth: int) -> NDArray[np.float64]:
-        return _outer([[_length(part, candidate.kinds[0][0][depth]) for candidate in axis] for axis in axes])
+    def held(part: Callable[[Held], int], depth: int) -> NDArray[np.float64]:
+        return _outer([[part(one.held[depth]) for one in axis] for axis in axes])
 
-    between: dict[int, NDArray[np.float64]] = {}
-    total = volume(_encoded, config.depth) * config.widths[-1]
-    for depth, width in enumerate(config.widths[:-1]):
-        total += volume(_skip, depth) * width
-        pooled = volume(_encoded, depth) / prod(config.factors[depth]) * width
-        risen = volume(_decoded, depth) * width if depth else 0
-        for room, content in (((depth + 1) % 2, pooled), (depth % 2, risen)):
-            between[room] = np.maximum(between.get(room, 0), content)
-    image = volume(_seen, 0) * config.channels * (itemsize + FP32_BYTES)
-    answer = volume(_decoded, 0) * config.outputs * 2 * FP32_BYTES
-    return (total + sum(between.values())) * itemsize + image + answer
+    image = _outer([[one.tile for one in axis] for axis in axes]) * config.channels
+    answer = _outer([[one.answered for one in axis] for axis in axes]) * config.outputs
+    total = image * (itemsize + FP32_BYTES) + answer * 2 * FP32_BYTES
+    for depth, (above, width) in enumerate(zip((0, *config.widths), config.widths, strict=False)):
+        total += itemsize * above * held(lambda one: one.entering, depth)
+        total += itemsize * width * (held(lambda one: one.skip, depth) + held(lambda one: one.leaving, depth))
+    return total
 
 
 def _work(axes: _Axes, config: UNetConfig) -> NDArray[np.float64]:
     """Multiplications for all tiles together, for every combination of candidates."""
 
-    def volume(part: _Part, depth: int) -> NDArray[np.float64]:
-        return _outer(
-            [
-                [sum(number * _length(part, levels[depth]) for levels, number in candidate.kinds) for candidate in axis]
-                for axis in axes
-            ]
-        )
+    def encoded(depth: int, *, again: bool) -> NDArray[np.float64]:
+        return _outer([[one.encoded[depth] + again * one.again[depth] for one in axis] for axis in axes])
+
+    def decoded(depth: int, *, again: bool) -> NDArray[np.float64]:
+        return _outer([[one.decoded[depth] + again * one.again[depth] for one in axis] for axis in axes])
 
     total = np.zeros([len(axis) for axis in axes])
     for depth, (before, width) in enumerate(zip((config.channels, *config.widths), config.widths, strict=False)):
         taps = prod(config.kernels[depth])
-        total += volume(_encoded, depth) * taps * (before + width) * width
+        total += taps * width * (before * encoded(depth, again=True) + width * encoded(depth, again=False))
         if depth < config.depth:
-            joined = taps * 3 * width + config.widths[depth + 1]  # two convolutions, and the rise into the first
-            total += volume(_decoded, depth) * joined * width
+            risen = width * config.widths[depth + 1] * decoded(depth, again=False)
+            joined = 2 * decoded(depth, again=True) + decoded(depth, again=False)  # skip and risen features, then one
+            total += risen + taps * width**2 * joined
     return total
 
 
-def _seen(level: LevelAxis) -> Range:
-    return 0, level.encoder.length
-
-
-def _encoded(level: LevelAxis) -> Range:
-    return level.encoded
-
-
-def _skip(level: LevelAxis) -> Range:
-    return level.skip
-
-
-def _decoded(level: LevelAxis) -> Range:
-    return level.decoded
-
-
-def _length(part: _Part, level: LevelAxis) -> int:
-    low, high = part(level)
-    return high - low
+def _length(part: Range) -> int:
+    return part[1] - part[0]
 
 
 def _outer(axes: Sequence[Sequence[int]]) -> NDArray[np.float64]:

@@ -3,11 +3,11 @@ import sys
 
 import pytest
 
-from segue.train.memory import keep_freed_memory
+from segue.memory import keep_freed_memory
 
 PROGRAM = """
 import numpy as np, resource
-from segue.train.memory import keep_freed_memory
+from segue.memory import keep_freed_memory
 assert keep_freed_memory() is {kept}
 np.ones(1 << 23)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
