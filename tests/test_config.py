@@ -50,6 +50,13 @@ PLANS = {
         targets=TargetConfig(separate=False, w0=0.0, distance=True),
         augment=default_augmentation((6, 8, 12), spacing=(5.0, 1.0, 1.0)),
     ),
+    "CT beside PET": replace(
+        USUAL,
+        network=replace(USUAL.network, channels=2),
+        normalization=Normalization(
+            kinds=("fixed", "standard"), mean=(1 / 3,), std=(1e-20,), clip=((-1024.0, math.inf),)
+        ),
+    ),
     "calibrated": replace(
         USUAL,
         normalization=Normalization(kind="fixed", mean=(0.1,), std=(1e-20,), clip=((-1024.0, math.inf),)),
@@ -110,6 +117,13 @@ def edited(old, new):
     ("old", "new", "message"),
     [
         ("learning_rate", "learning_rat", r'"train.learning_rat" is not a setting; did you mean "learning_rate"\?'),
+        (
+            "kinds = []",
+            'kinds = ["fixed", "magic"]',
+            r"normalization.kinds.1: .*'standard', 'percentile', 'fixed' or 'none' \(it is 'magic'\)",
+        ),
+        ("kinds = []", 'kinds = ["none", "fixed"]', 'normalisation "fixed" needs mean and std, but mean'),
+        ("kinds = []", 'kinds = "none"', r"normalization.kinds: .* \(it is 'none'\)"),
         ("context", "contxt", r'"contxt" is not a setting; did you mean "context"\?'),
         ("[augment.elastic]", "[augment.elastics]", r'"augment.elastics" .* did you mean "elastic"\?'),
         ("context", "zzz", r'"zzz" is not a setting; known are network, normalization, .*, reasons'),

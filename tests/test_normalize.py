@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -115,16 +117,88 @@ def test_fixed_numbers_of_several_channels_belong_to_their_channels():
         normalize(image_of([[2.0]], [[6.0]], [[1.0]]), config)
 
 
+CT_AND_PET = Normalization(kinds=("fixed", "standard"), mean=(40.0,), std=(10.0,), clip=((0.0, 100.0),))
+
+
+def test_two_channels_of_two_kinds_are_as_computed_by_hand():
+    result = normalize(image_of([[-1000, 0, 50, 1e30]], [[1, 2, 3, 4]]), CT_AND_PET)
+    np.testing.assert_allclose(result[0, 0], [-4, -4, 1, 6])
+    np.testing.assert_allclose(result[1, 0], (np.array([1, 2, 3, 4]) - 2.5) / np.sqrt(1.25), rtol=1e-6)
+
+
+def alone(kind, place) -> Normalization:
+    """For one channel: that of `kind`, the "fixed" one at `place` among its like."""
+    if kind != "fixed":
+        return Normalization(kind=kind)
+    return Normalization(kind=kind, mean=(10.0 * place,), std=(place + 1.0,), clip=((-50.0 * place, 99.0),))
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("fixed", "standard"),
+        ("standard", "fixed"),
+        ("none", "percentile", "standard"),
+        ("fixed", "none", "fixed", "percentile", "fixed"),
+        ("fixed", "fixed"),
+        ("percentile",),
+    ],
+)
+def test_each_channel_becomes_what_it_becomes_alone_with_its_kind(kinds):
+    pixels = np.random.default_rng(0).normal(50, 40, (len(kinds), 30, 40)).astype(np.float32)
+    places = [kinds[:number].count("fixed") for number in range(len(kinds))]
+    of_fixed = [alone("fixed", place) for place in range(kinds.count("fixed"))]
+    config = Normalization(
+        kinds=kinds,
+        mean=tuple(one.mean[0] for one in of_fixed),
+        std=tuple(one.std[0] for one in of_fixed),
+        clip=tuple(one.clip[0] for one in of_fixed),
+    )
+    result = normalize(Image(pixels=pixels), config)
+    for channel, pixels_of_one, kind, place in zip(result, pixels, kinds, places, strict=True):
+        assert np.array_equal(channel[None], normalize(Image(pixels=pixels_of_one[None]), alone(kind, place)))
+
+
+def test_one_number_serves_all_fixed_channels():
+    one = Normalization(kinds=("fixed", "none", "fixed"), mean=(1.0,), std=(4.0,))
+    each = replace(one, mean=(1.0, 1.0), std=(4.0, 4.0))
+    image = image_of([[9.0]], [[9.0]], [[5.0]])
+    assert normalize(image, one).ravel().tolist() == [2.0, 9.0, 1.0]
+    assert measure(image, one) == measure(image, each)
+
+
+@pytest.mark.parametrize("kind", ["standard", "percentile", "none"])
+@pytest.mark.parametrize("is_rgb", [False, True])
+def test_one_kind_named_for_each_channel_is_that_kind_for_all(kind, is_rgb):
+    image = Image(pixels=noise(3, 20, 30), is_rgb=is_rgb)
+    assert measure(image, Normalization(kinds=(kind,) * 3)) == measure(image, Normalization(kind=kind))
+
+
+def test_colours_are_of_one_kind_unless_each_is_measured_by_itself():
+    config = Normalization(kinds=("none", "none", "standard"))
+    colours = image_of([[1, 2]], [[3, 4]], [[5, 7]], is_rgb=True)
+    with pytest.raises(ImageError, match=r"a\.tif: its red, .* 'standard'\] differ; .* write rgb_jointly = false"):
+        normalize(colours, config)
+    assert normalize(colours, replace(config, rgb_jointly=False)).tolist() == [[[1, 2]], [[3, 4]], [[-1, 1]]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_as_many_channels_as_kinds_are_needed(channels):
+    message = rf"a\.tif has {channels} channels, but the normalisation holds kinds for 2; give one for each channel"
+    with pytest.raises(ImageError, match=message):
+        normalize(image_of(*[[[1.0, 2.0]]] * channels), CT_AND_PET)
+
+
 def test_none_changes_nothing():
     pixels = noise(2, 5, 6)
     np.testing.assert_array_equal(normalize(Image(pixels=pixels), Normalization(kind="none")), pixels)
 
 
-@pytest.mark.parametrize("kind", ["standard", "percentile"])
-def test_a_part_rescaled_with_the_whole_images_statistics_equals_that_part_of_the_whole(kind):
+@pytest.mark.parametrize("config", [Normalization(), Normalization(kind="percentile"), CT_AND_PET])
+def test_a_part_rescaled_with_the_whole_images_statistics_equals_that_part_of_the_whole(config):
     image = Image(pixels=noise(2, 700, 800))
-    scaling = measure(image, Normalization(kind=kind))
-    whole = normalize(image, Normalization(kind=kind))
+    scaling = measure(image, config)
+    whole = normalize(image, config)
     np.testing.assert_array_equal(rescale(image.pixels[:, 31:97, 5:400], scaling), whole[:, 31:97, 5:400])
 
 
@@ -149,7 +223,19 @@ def test_a_pixel_that_is_no_number_is_refused_with_the_images_name(bad):
         ({"kind": "magic"}, "'magic' is unknown; choose one of standard, percentile, fixed, none"),
         ({"low": 60, "high": 40}, "low = 60 and high = 40 span nothing"),
         ({"low": -1}, "span nothing"),
-        ({"kind": "fixed"}, "needs mean and std"),
+        ({"kind": "fixed"}, r"needs mean and std, but mean = \[\] and std = \[\]; give one number"),
+        ({"kinds": ("standard", "magic")}, "'magic' is unknown; choose one of standard, percentile, fixed, none"),
+        ({"kinds": ("standard", "fixed")}, "needs mean and std"),
+        ({"kinds": ("standard", "fixed"), "mean": (1.0,)}, r"mean = \[1.0\] and std = \[\]; give one number"),
+        (
+            {"kinds": ("fixed", "standard"), "mean": (1.0, 0.0), "std": (1.0,)},
+            r"mean = \[1.0, 0.0\] is for 2 channels, but kinds = \['fixed', 'standard'\] has 1 \"fixed\"; give",
+        ),
+        (
+            {"kinds": ("fixed",) * 3, "mean": (1.0,), "std": (1.0,), "clip": ((0.0, 1.0), (0.0, 2.0))},
+            r"clip = .* is for 2 channels, but kinds = .* has 3 \"fixed\"; .* or one for all of them",
+        ),
+        ({"kinds": ("fixed",), "mean": (0.0,), "std": (0.0,)}, "not positive"),
         ({"kind": "fixed", "mean": (0.0,), "std": (0.0,)}, "not positive"),
         ({"kind": "fixed", "mean": (np.nan,), "std": (1.0,)}, "not finite"),
         ({"kind": "fixed", "mean": (0.0,), "std": (1.0,), "clip": ((2.0, 1.0),)}, "empty range"),
@@ -181,11 +267,13 @@ def test_percentiles_counted_in_parts_are_those_of_all_values_sorted(name, perce
     assert whole == tuple(ordered[list(ranks)])
 
 
-@pytest.mark.parametrize("kind", ["standard", "percentile", "none"])
-@pytest.mark.parametrize("is_rgb", [False, True])
-def test_what_is_measured_from_parts_is_what_is_measured_from_the_whole(kind, is_rgb, monkeypatch):
+@pytest.mark.parametrize(
+    ("config", "is_rgb"),
+    [(Normalization(kind=kind), is_rgb) for kind in ("standard", "percentile", "none") for is_rgb in (False, True)]
+    + [(Normalization(kinds=("fixed", "standard", "percentile"), mean=(40.0,), std=(10.0,)), False)],
+)
+def test_what_is_measured_from_parts_is_what_is_measured_from_the_whole(config, is_rgb, monkeypatch):
     pixels = np.random.default_rng(0).gamma(2, 50, (3, 40, 50)).astype(np.float32)
-    config = Normalization(kind=kind)
     asked = []
 
     class Kept:

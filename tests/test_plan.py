@@ -1,19 +1,24 @@
+import json
 from dataclasses import fields, replace
 from math import prod
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.arrays import Image, Space
 from segue.augment.geometry import GeometryConfig
 from segue.config import plan_from_toml, plan_to_toml
 from segue.errors import TileError, UsageError
-from segue.fingerprint import Fingerprint
+from segue.fingerprint import Fingerprint, examine
 from segue.fingerprint.hounsfield import AnnotatedSummary
+from segue.io.datasets import find_pairs, read_pair
+from segue.io.images import write_image, write_labels
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet
-from segue.normalize import Normalization
+from segue.normalize import Normalization, normalize
 from segue.plan import PRESETS, Plan, check_fits, make_plan, relative_spacing
 from segue.plan.size import BATCH_PIXELS, FEWEST_STEPS, MOST_PATCHES, PATCH_PIXELS, WIDTHS
 
@@ -366,14 +371,14 @@ def annotated(low, high, *, mean=50.0, std=10.0):
 
 
 def test_scans_in_hounsfield_units_are_clipped_to_what_is_annotated_and_share_one_scale():
-    plan = make_plan(fingerprint((64, 64, 64), hounsfield=True, annotated=(annotated(-20.5, 180.0),)))
+    plan = make_plan(fingerprint((64, 64, 64), hounsfield=(True,), annotated=(annotated(-20.5, 180.0),)))
     assert plan.normalization == Normalization(kind="fixed", mean=(50.0,), std=(10.0,), clip=((-20.5, 180.0),))
     assert "clipped to -20 to 180" in plan.reasons["normalization"]
     assert plan_from_toml(plan_to_toml(plan), source="plan.toml") == replace(plan, reasons={})
 
 
 def test_without_a_range_to_clip_to_scans_are_normalised_one_by_one():
-    plan = make_plan(fingerprint((64, 64, 64), hounsfield=True, annotated=(annotated(7.0, 7.0, std=0.0),)))
+    plan = make_plan(fingerprint((64, 64, 64), hounsfield=(True,), annotated=(annotated(7.0, 7.0, std=0.0),)))
     assert plan.normalization == Normalization(kind="standard")
 
 
@@ -381,3 +386,75 @@ def test_other_images_are_normalised_one_by_one_and_colours_together():
     assert make_plan(KINDS["gray 512"]).normalization == Normalization(kind="standard", rgb_jointly=True)
     assert "each image and channel" in make_plan(KINDS["gray 512"]).reasons["normalization"]
     assert "keeps the hues" in make_plan(KINDS["stained nuclei"]).reasons["normalization"]
+
+
+def test_each_channel_has_the_normalisation_of_its_kind_and_the_reason_says_which():
+    three = fingerprint(
+        (64, 64, 64),
+        channels=3,
+        hounsfield=(True, False, True),
+        annotated=(annotated(-20.5, 180.0), annotated(0.0, 9.0), annotated(-5.0, 70.0, mean=8.0, std=2.0)),
+    )
+    for preset in PRESETS:
+        plan = make_plan(three, preset=preset)
+        assert plan.normalization == Normalization(
+            kinds=("fixed", "standard", "fixed"), mean=(50.0, 8.0), std=(10.0, 2.0), clip=((-20.5, 180.0), (-5.0, 70.0))
+        )
+        assert plan.reasons["normalization"] == (
+            "CT (channels 0 and 2): Hounsfield units mean the same in each scan; clipped to -20 to 180, -5 to 70, "
+            "where 99 % of what is annotated lies, then one scale for all images; the others (channel 1): mean 0 and "
+            "deviation 1 of each image"
+        )
+
+
+def test_a_scan_without_a_range_to_clip_to_leaves_the_other_its_scale():
+    nothing = annotated(7.0, 7.0, std=0.0)
+    two = fingerprint((64, 64), channels=2, hounsfield=(True, True), annotated=(nothing, annotated(-20.0, 180.0)))
+    assert make_plan(two).normalization.kinds == ("standard", "fixed")
+
+
+def test_colours_are_of_one_kind_whatever_their_names():
+    ranges = (annotated(0.0, 9.0),) * 3
+    plan = make_plan(fingerprint((64, 64), **COLOUR, hounsfield=(True, False, False), annotated=ranges))
+    assert plan.normalization == Normalization()
+    assert "keeps the hues" in plan.reasons["normalization"]
+
+
+def write_scans(root, names):
+    """nnU-Net's layout: cubes of tissue of 40 and 60 Hounsfield units in air, and PET of another brightness each."""
+    ids = np.zeros((8, 8, 8), np.int32)
+    ids[2:6, 2:6, 2:6] = 1
+    space = Space(pixel_size=(2.0, 1.0, 1.0), unit="millimeter")
+    for number in range(4):
+        kinds = {
+            "CT": np.where(ids == 1, 40.0 + 20.0 * (np.indices(ids.shape)[0] % 2), -1000.0),
+            "PET": (number + 1) * np.random.default_rng(number).gamma(2, 3, ids.shape),
+        }
+        for channel, name in enumerate(names):
+            image = Image(pixels=kinds[name][None].astype(np.float32), space=space)
+            write_image(root / "imagesTr" / f"p{number}_{channel:04d}.tif", image)
+        write_labels(root / "labelsTr" / f"p{number}.tif", ids, space=space)
+    channels = {str(channel): name for channel, name in enumerate(names)}
+    content = {"channel_names": channels, "labels": {"background": 0, "tumour": 1}, "file_ending": ".tif"}
+    (root / "dataset.json").write_text(json.dumps(content))
+    return find_pairs(root)
+
+
+@pytest.mark.parametrize("names", [("CT", "PET"), ("PET", "CT")])
+def test_ct_beside_pet_keeps_its_hounsfield_units(tmp_path, names):
+    pairs = write_scans(tmp_path, names)
+    examination = examine(pairs)
+    assert examination.errors == ()
+    assert examination.fingerprint is not None
+    assert examination.spec is not None
+    plan = make_plan(examination.fingerprint)
+    ct, pet = names.index("CT"), names.index("PET")
+    assert [plan.normalization.kinds[channel] for channel in (ct, pet)] == ["fixed", "standard"]
+    assert (plan.normalization.mean, plan.normalization.std) == ((50.0,), (10.0,))
+    assert plan.normalization.clip == ((40.0, 60.0),)
+    assert f"CT (channel {ct}): " in plan.reasons["normalization"]
+    for pair in pairs:
+        image, _ = read_pair(pair, examination.spec)
+        seen = normalize(image, plan.normalization)
+        assert np.unique(seen[ct]).tolist() == [-1.0, 1.0]  # air is clipped to the least tissue, in every scan alike
+        assert np.array_equal(seen[pet], normalize(replace(image, pixels=image.pixels[[pet]]), Normalization())[0])

@@ -14,9 +14,9 @@ fence; "fixed" clips where the data set says.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ class Normalization:
     kind: NormalizationKind = "standard"
     """"standard": mean 0 and standard deviation 1; "percentile": `low` and `high` percentile become -1 and 1;
     "fixed": `mean` and `std` of the data set (CT, calibrated channels); "none": as they are."""
+    kinds: tuple[NormalizationKind, ...] = ()
+    """One for each channel, where they differ (CT beside PET); `kind` then counts for none of them."""
     rgb_jointly: bool = True
     """True measures the three channels of a colour image together, which keeps its hues."""
     low: float = 1.0
@@ -46,32 +48,50 @@ class Normalization:
     high: float = 99.8
     """Percentile that becomes 1 ("percentile" only)."""
     mean: tuple[float, ...] = ()
-    """Mean of each channel in the data set, or one number for all ("fixed" only)."""
+    """Mean of each "fixed" channel in the data set, in their order, or one number for all of them."""
     std: tuple[float, ...] = ()
-    """Standard deviation of each channel in the data set, or one number for all ("fixed" only)."""
+    """Standard deviation of each "fixed" channel in the data set, in their order, or one number for all of them."""
     clip: tuple[tuple[float, float], ...] = ()
-    """Least and greatest value of each channel, or one pair for all; clipped to first ("fixed" only)."""
+    """Least and greatest value of each "fixed" channel, in their order, or one pair for all of them; clipped to first.
+    Empty: not clipped."""
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(NormalizationKind):
-            kinds = ", ".join(get_args(NormalizationKind))
-            raise UsageError(f"normalisation {self.kind!r} is unknown; choose one of {kinds}")
+        for kind in (self.kind, *self.kinds):
+            if kind not in get_args(NormalizationKind):
+                known = ", ".join(get_args(NormalizationKind))
+                raise UsageError(f"normalisation {kind!r} is unknown; choose one of {known}")
         if not 0 <= self.low < self.high <= 100:
             raise UsageError(
                 f"percentiles low = {self.low} and high = {self.high} span nothing; 0 <= low < high <= 100 is allowed"
             )
-        if self.kind == "fixed":
+        if "fixed" in (self.kinds or (self.kind,)):
             self._check_fixed()
 
     def _check_fixed(self) -> None:
         if not self.mean or not self.std:
-            raise UsageError('normalisation "fixed" needs mean and std; give one number, or one for each channel')
+            raise UsageError(
+                f'normalisation "fixed" needs mean and std, but mean = {list(self.mean)} and std = {list(self.std)}; '
+                "give one number, or one for each channel"
+            )
+        count = self.kinds.count("fixed")
+        for name, given in _of_fixed(self).items():
+            if self.kinds and len(given) not in (1, count):
+                raise UsageError(
+                    f"{name} = {list(given)} is for {len(given)} channels, but kinds = {list(self.kinds)} has {count} "
+                    f'"fixed"; give one entry for each of these, or one for all of them'
+                )
         if not all(math.isfinite(value) for value in self.mean):
             raise UsageError(f"mean = {self.mean} is not finite; give the mean of each channel")
         if not all(math.isfinite(value) and value > 0 for value in self.std):
             raise UsageError(f"std = {self.std} holds a number that is not positive; give standard deviations > 0")
         if not all(low < high for low, high in self.clip):
             raise UsageError(f"clip = {self.clip} holds an empty range; give (least, greatest) pairs")
+
+
+def _of_fixed(config: Normalization) -> dict[str, tuple[Any, ...]]:
+    """What `config` holds for "fixed" channels, by its name: an entry for each of them, or one for all."""
+    given = {"mean": config.mean, "std": config.std, "clip": config.clip}
+    return {name: entries for name, entries in given.items() if entries}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +102,10 @@ class Scaling:
     high: tuple[float, ...]
     shift: tuple[float, ...]
     factor: tuple[float, ...]
+
+
+_OfChannel = tuple[float, float, float, float]
+"""low, high, shift and factor of one channel."""
 
 
 class Values(Protocol):
@@ -115,8 +139,8 @@ def normalize(image: Image, config: Normalization) -> NDArray[np.float32]:
 
     A channel whose pixels are all equal becomes 0 under "standard" and "percentile".
 
-    Raises ImageError if a pixel is NaN or infinite, or if the channels are not those of a "fixed"
-    normalisation.
+    Raises ImageError if a pixel is NaN or infinite, if there are not as many channels as `config` has entries for,
+    or if the channels of a colour image shall be measured together but are of several kinds.
     """
     return rescale(image.pixels, measure(image, config))
 
@@ -130,17 +154,24 @@ def measure(image: Image, config: Normalization) -> Scaling:
 def measure_values(values: Values, *, channels: int, is_rgb: bool, config: Normalization, name: str = "") -> Scaling:
     """As `measure`, for all values of an image, channel after channel, of which only parts are in memory at a time."""
     _check_finite(values, name)
-    if config.kind == "fixed":
-        return _fixed(channels, config, name)
-    if config.kind == "none" or values.size == 0:
-        return _repeat((-math.inf, math.inf, 0.0, 1.0), channels)
-    one = _standard if config.kind == "standard" else _percentile
-    if is_rgb and config.rgb_jointly:
-        return _repeat(one(values, config), channels)
+    kinds = _kind_of_each(channels, config, name)
+    jointly = is_rgb and config.rgb_jointly
+    if jointly and len(set(kinds)) > 1:
+        raise ImageError(
+            f"{name or 'the image'}: its red, green and blue are measured together, but kinds = {list(kinds)} differ; "
+            "give them one kind, or write rgb_jointly = false"
+        )
+    if jointly and kinds[0] != "fixed":
+        return _scaling([_measured(kinds[0], values, config)] * channels)
     size = values.size // channels
-    found = [one(_Part(values, number * size, size), config) for number in range(channels)]
-    low, high, shift, factor = zip(*found, strict=True)
-    return Scaling(low=low, high=high, shift=shift, factor=factor)
+    return _scaling(
+        [
+            _given(kinds[:number].count("fixed"), config)
+            if kind == "fixed"
+            else _measured(kind, _Part(values, number * size, size), config)
+            for number, kind in enumerate(kinds)
+        ]
+    )
 
 
 def rescale(pixels: NDArray[np.float32], scaling: Scaling) -> NDArray[np.float32]:
@@ -156,7 +187,40 @@ def rescale(pixels: NDArray[np.float32], scaling: Scaling) -> NDArray[np.float32
     return result
 
 
-def _standard(values: Values, _: Normalization) -> tuple[float, float, float, float]:
+def _kind_of_each(channels: int, config: Normalization, image: str) -> tuple[NormalizationKind, ...]:
+    """The kind of each channel. Raises ImageError if `config` is for another number of channels."""
+    kinds = config.kinds or (config.kind,) * channels
+    count = kinds.count("fixed")
+    if len(kinds) != channels:
+        raise _other_channels(image, channels, "kinds", len(kinds))
+    for name, given in _of_fixed(config).items() if count else ():
+        if len(given) not in (1, count):
+            raise _other_channels(image, channels, name, len(given))
+    return kinds
+
+
+def _other_channels(image: str, channels: int, name: str, given: int) -> ImageError:
+    return ImageError(
+        f"{image or 'the image'} has {channels} channels, but the normalisation holds {name} for {given}; give one "
+        "for each channel, or use images with the channels the model was trained on"
+    )
+
+
+def _measured(kind: NormalizationKind, values: Values, config: Normalization) -> _OfChannel:
+    """What becomes of the values of a channel, or of all channels together, by their own statistics."""
+    if kind == "none" or values.size == 0:
+        return -math.inf, math.inf, 0.0, 1.0
+    return _standard(values) if kind == "standard" else _percentile(values, config)
+
+
+def _given(place: int, config: Normalization) -> _OfChannel:
+    """What becomes of the values of the "fixed" channel at `place` among them, by the numbers of the data set."""
+    of_it = {name: given[place if len(given) > 1 else 0] for name, given in _of_fixed(config).items()}
+    low, high = of_it.get("clip", (-math.inf, math.inf))
+    return low, high, of_it["mean"], 1 / of_it["std"]
+
+
+def _standard(values: Values) -> _OfChannel:
     low, high = _fence(values, *FENCE_PERCENTILES)
     extremes = _extremes(values)
     least, greatest = max(extremes[0], low), min(extremes[1], high)
@@ -167,7 +231,7 @@ def _standard(values: Values, _: Normalization) -> tuple[float, float, float, fl
     return low, high, mean, 1 / math.sqrt(squares / values.size)
 
 
-def _percentile(values: Values, config: Normalization) -> tuple[float, float, float, float]:
+def _percentile(values: Values, config: Normalization) -> _OfChannel:
     bottom, top = _inner_percentiles(values, config.low, config.high)
     if bottom == top:
         bottom, top = _extremes(values)
@@ -175,25 +239,6 @@ def _percentile(values: Values, config: Normalization) -> tuple[float, float, fl
         return -math.inf, math.inf, bottom, 0.0
     reach = FENCE_WIDTH * (top - bottom)
     return bottom - reach, top + reach, (bottom + top) / 2, 2 / (top - bottom)
-
-
-def _fixed(channels: int, config: Normalization, image: str) -> Scaling:
-    for name, given in (("mean", config.mean), ("std", config.std), ("clip", config.clip)):
-        if len(given) not in (0, 1, channels):
-            raise ImageError(
-                f"{image or 'the image'} has {channels} channels, but the normalisation holds {name} for "
-                f"{len(given)}; "
-                f"use images with the channels the model was trained on"
-            )
-    ranges = config.clip or ((-math.inf, math.inf),)
-    many = [list(given) * (channels if len(given) == 1 else 1) for given in (config.mean, config.std)]
-    ranges = ranges * channels if len(ranges) == 1 else ranges
-    return Scaling(
-        low=tuple(low for low, _ in ranges),
-        high=tuple(high for _, high in ranges),
-        shift=tuple(many[0]),
-        factor=tuple(1 / std for std in many[1]),
-    )
 
 
 def _fence(values: Values, low: float, high: float) -> tuple[float, float]:
@@ -263,8 +308,8 @@ def _blocks(size: int) -> Iterator[slice]:
         yield slice(start, start + _BLOCK)
 
 
-def _repeat(one: tuple[float, float, float, float], channels: int) -> Scaling:
-    low, high, shift, factor = ((value,) * channels for value in one)
+def _scaling(channels: Sequence[_OfChannel]) -> Scaling:
+    low, high, shift, factor = zip(*channels, strict=True)
     return Scaling(low=low, high=high, shift=shift, factor=factor)
 
 

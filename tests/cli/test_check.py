@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from segue.io.images import write_labels
+from segue.arrays import Image, Space
+from segue.io.images import write_image, write_labels
 from segue.io.labels import read_mask
 
 
@@ -16,6 +17,26 @@ def test_the_text_says_what_the_data_are(world, segue):
     assert any(line.startswith("class cell") for line in lines)
     assert "note: " in answer.out
     assert lines[-1] == "nothing is wrong with these data"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["CT", "CT"], "intensities are Hounsfield units, the same in each scan"),
+        (["PET", "CT"], "intensities of channel 1 are Hounsfield units, the same in each scan"),
+        (["PET", "MRI"], None),
+    ],
+)
+def test_the_text_says_which_channels_are_ct(tmp_path, segue, names, said):
+    rng = np.random.default_rng(0)
+    ids = np.zeros((32, 32), np.int32)
+    ids[8:24, 8:24] = 1
+    for number in range(3):
+        write_image(tmp_path / "images" / f"{number}.tif", Image(pixels=rng.random((2, 32, 32), np.float32)))
+        write_labels(tmp_path / "masks" / f"{number}.tif", ids, space=Space())
+    (tmp_path / "dataset.toml").write_text(f'labels = "classes"\nchannels = {json.dumps(names)}\n')
+    lines = segue("check", tmp_path).out.splitlines()
+    assert [line.removeprefix("CT").strip() for line in lines if line.startswith("CT ")] == [said] * (said is not None)
 
 
 def test_the_json_stands_alone_and_says_the_same(world, segue):

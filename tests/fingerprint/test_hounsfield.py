@@ -1,6 +1,7 @@
 """Scans in Hounsfield units are recognised by their range or by their name, and by nothing else."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,15 +32,41 @@ def scans(*, air=-1000.0, tissue=40.0, unit="millimeter", count=3):
     ],
 )
 def test_scans_that_reach_from_air_upwards_in_millimetres_are_ct(images, ct):
-    assert are_hounsfield(images, unit=images[0].unit) is ct
+    assert are_hounsfield(images, channels=1, unit=images[0].unit) == (ct,)
 
 
 @pytest.mark.parametrize(
-    ("names", "ct"), [(("CT",), True), (("ct ",), True), (("MRI",), False), (("CT", "PET"), False)]
+    ("names", "ct"),
+    [
+        (("CT",), (True,)),
+        (("ct ",), (True,)),
+        (("MRI",), (False,)),
+        (("CT", "PET"), (True, False)),
+        (("T1", "CT", "CT"), (False, True, True)),
+    ],
 )
 def test_names_of_channels_count_more_than_their_values(names, ct):
-    assert are_hounsfield(scans(air=20.0), unit="millimeter", names=names) is ct
-    assert are_hounsfield(scans(), unit="millimeter", names=names) is ct
+    for images in (scans(), scans(air=20.0)):
+        together = [replace(image, channels=image.channels * len(names)) for image in images]
+        assert are_hounsfield(together, channels=len(names), unit="millimeter", names=names) == ct
+
+
+def test_one_name_stands_for_the_three_channels_of_a_colour_image():
+    images = [replace(image, channels=image.channels * 3) for image in scans()]
+    for name, ct in (("CT", True), ("slide", False)):
+        assert are_hounsfield(images, channels=3, unit="millimeter", names=[name]) == (ct,) * 3
+
+
+def test_without_names_each_channel_is_judged_by_its_own_values():
+    pet, wild = scans(air=0.0, tissue=9.0), scans(air=-32768.0, tissue=32767.0)
+    images = [
+        replace(one, channels=one.channels + two.channels + three.channels)
+        for one, two, three in zip(pet, scans(), wild, strict=True)
+    ]
+    assert are_hounsfield(images, channels=3, unit="millimeter") == (False, True, False)
+    assert are_hounsfield(images, channels=3, unit="micrometer") == (False, False, False)
+    few = [*images, replace(images[0], channels=images[0].channels[:1])]  # an error of the data, but no other's
+    assert are_hounsfield(few, channels=3, unit="millimeter") == (False, True, False)
 
 
 def test_annotated_values_are_those_of_all_classes_but_the_background():
@@ -74,7 +101,7 @@ def test_a_fingerprint_of_ct_survives_json_and_one_of_before_is_of_no_ct():
     labels = [measure_labels(Labels(ids=ids, kind="classes"))] * 3
     values = [np.array([[40.0, 60.0]], np.float32)] * 3
     found = summarise_set(scans(), labels, kind="classes", classes=("background", "liver"), annotated=values)
-    assert found.hounsfield
+    assert found.hounsfield == (True,)
     assert found.annotated[0].mean == 50
     assert Fingerprint.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     before = {name: value for name, value in found.to_dict().items() if name not in ("hounsfield", "annotated")}

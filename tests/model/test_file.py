@@ -103,6 +103,18 @@ def rewritten(folder, change):
     return path
 
 
+def test_the_kind_of_each_channel_comes_back_with_its_numbers(tmp_path):
+    normalization = Normalization(kinds=("fixed", "standard"), mean=(1 / 3,), std=(1e-9,), clip=((-1.0, 2.5),))
+    model = model_of(FLAT)
+    write_model(tmp_path / "m.segue", ModelFile(header_of(FLAT, normalization=normalization), model.network))
+    assert read_model(tmp_path / "m.segue").header.normalization == normalization
+
+
+def test_a_header_of_before_channels_had_kinds_is_read(tmp_path):
+    model = read_model(rewritten(tmp_path, lambda tensors, plain: plain["model"]["normalization"].pop("kinds")))
+    assert model.header == header_of(FLAT)
+
+
 def refuse(path, message):
     with pytest.raises(ModelFileError, match=rf"m\.segue: {message}"):
         read_model(path)
@@ -123,6 +135,11 @@ def test_a_header_that_nobody_changed_is_read(tmp_path):
         (lambda model: model.update(surprise=1), ".*surprise"),
         (lambda model: model["network"].update(attention=True), ".*attention"),
         (lambda model: model["normalization"].update(histogram=True), ".*histogram"),
+        (lambda model: model["normalization"].update(kinds=["none", "magic"]), ".*normalization.kinds.1: .*'none'"),
+        (
+            lambda model: model["normalization"].update(kinds=["fixed", "none"]),
+            r".*mean = .* is for 2 .* has 1 \"fixed\"",
+        ),
         (lambda model: model.pop("classes"), ".*classes: Field required"),
         (lambda model: model.update(classes=["one"]), ".*classes: .*at least 2"),
         (lambda model: model.update(kind="things"), ".*kind: .*'classes' or 'objects'"),

@@ -57,8 +57,10 @@ def _facts(print_: Fingerprint) -> list[tuple[str, str]]:
         name = "intensities" if len(print_.intensities) == 1 else f"channel {number}"
         span = f"{channel.low:.4g} to {channel.high:.4g} (0.5 to 99.5 %)"
         facts.append((name, f"{span}, mean {channel.mean:.4g}, deviation {channel.std:.4g}"))
-    if print_.hounsfield:
-        facts.append(("CT", "intensities are Hounsfield units, the same in each scan"))
+    if any(print_.hounsfield):
+        scans = [str(number) for number, is_ct in enumerate(print_.hounsfield) if is_ct]
+        of_which = "" if all(print_.hounsfield) else f" of channel {' and '.join(scans)}"
+        facts.append(("CT", f"intensities{of_which} are Hounsfield units, the same in each scan"))
     for name, share in zip(print_.classes, print_.class_frequencies, strict=True):
         facts.append((f"class {name}", f"{100 * share:.3g} % of the pixels"))
     if print_.ignored:

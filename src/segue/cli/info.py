@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from segue.cli.console import answer, answer_json, columns
+from segue.normalize import Normalization
 from segue.units import format_duration
 
 
@@ -37,7 +38,7 @@ def info(
             f"{network.channels} channel{'s' if network.channels > 1 else ''}"
             + (", red green blue" if header.rgb else ""),
         ),
-        ("intensities", header.normalization.kind),
+        ("intensities", _kinds(header.normalization)),
         (header.kind, ", ".join(header.classes)),
         ("maps besides", ", ".join(header.auxiliary) or "none"),
     ]
@@ -56,3 +57,9 @@ def info(
     if summary:
         answer(f"on {summary['images']} held-out images, with 95 % intervals over images:")
         answer(columns(table_of(summary, list(summary["metrics"]))))
+
+
+def _kinds(normalization: Normalization) -> str:
+    """The kind of all channels, or that of each."""
+    each = [f"channel {number} {kind}" for number, kind in enumerate(normalization.kinds)]
+    return ", ".join(each) or normalization.kind

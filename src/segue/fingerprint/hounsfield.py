@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.arrays import Image, Labels
-from segue.fingerprint.measures import ImageMeasure
+from segue.fingerprint.measures import ChannelMeasure, ImageMeasure
 
 CHANNEL_NAME = "CT"
 """Who names a channel so, in dataset.json or dataset.toml, says that it holds Hounsfield units (as in nnU-Net)."""
@@ -30,17 +30,28 @@ class AnnotatedSummary:
     std: float
 
 
-def are_hounsfield(images: Sequence[ImageMeasure], *, unit: str, names: Sequence[str] | None = None) -> bool:
-    """Whether the images are CT: because all channels are named so; or, without names, by unit and range.
+def are_hounsfield(
+    images: Sequence[ImageMeasure], *, channels: int, unit: str, names: Sequence[str] | None = None
+) -> tuple[bool, ...]:
+    """Which of the channels are CT: those that are named so; or, without names, by unit and range.
 
-    No other scanner that measures in millimetres gives values far below zero.
+    No other scanner that measures in millimetres gives values far below zero. One name may stand for all channels, as
+    it does for the three of a colour image.
     """
     if names:
-        return all(name.strip().upper() == CHANNEL_NAME for name in names)
-    channels = [channel for image in images for channel in image.channels]
-    reach_air = np.median([channel.low for channel in channels]) < AIR
-    plausible = all(channel.lowest >= LEAST and channel.highest <= GREATEST for channel in channels)
-    return unit == "millimeter" and bool(reach_air) and plausible
+        named = tuple(name.strip().upper() == CHANNEL_NAME for name in names)
+        return named if len(named) == channels else (all(named),) * channels
+    return tuple(
+        unit == "millimeter"
+        and _reaches_as_ct([image.channels[number] for image in images if number < len(image.channels)])
+        for number in range(channels)
+    )
+
+
+def _reaches_as_ct(images: Sequence[ChannelMeasure]) -> bool:
+    """Whether the values of one channel, in all images that have it, reach as far as those of CT."""
+    reach_air = bool(np.median([channel.low for channel in images]) < AIR)
+    return reach_air and all(channel.lowest >= LEAST and channel.highest <= GREATEST for channel in images)
 
 
 def annotated_values(image: Image, labels: Labels) -> NDArray[np.float32]:

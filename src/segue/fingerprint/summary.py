@@ -105,10 +105,10 @@ class Fingerprint:
     """Along which axes all images lie the same way round, as scans of a body do; empty for objects, and for images
     without a pixel size in millimetres: slides lie as they were put, though pictures of one slide may look alike."""
 
-    hounsfield: bool = False
-    """The images are CT: a value means the same tissue in each of them."""
+    hounsfield: tuple[bool, ...] = ()
+    """Which channels are CT: a value means the same tissue in each image."""
     annotated: tuple[AnnotatedSummary, ...] = ()
-    """Intensities under all classes but the background, one for each channel of `hounsfield` images; else empty."""
+    """Intensities under all classes but the background, one for each channel if some are `hounsfield`; else empty."""
 
     @property
     def oriented_axes(self) -> str:
@@ -167,7 +167,7 @@ def summarise_set(
     ignored = sum(label.ignored for label in labels)
     channels = 3 if colourful else _most(1 if image.is_rgb else len(image.channels) for image in images)
     unit = sizes.unit if sizes else "pixel"
-    hounsfield = are_hounsfield(images, unit=unit, names=channel_names)
+    hounsfield = are_hounsfield(images, channels=channels, unit=unit, names=channel_names)
     return Fingerprint(
         images=len(images),
         spatial_axes=axes,
@@ -193,7 +193,7 @@ def summarise_set(
         near_duplicates=tuple(near_duplicates),
         oriented=oriented_axes(centres) if centres and unit == "millimeter" else (),
         hounsfield=hounsfield,
-        annotated=summarise_annotated([one for one in annotated if len(one) == channels]) if hounsfield else (),
+        annotated=summarise_annotated([one for one in annotated if len(one) == channels]) if any(hounsfield) else (),
     )
 
 

@@ -1,6 +1,6 @@
 """From what a data set is, what the machine can do and how long it may take to a plan."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from math import prod
 from typing import Any, Literal
@@ -8,11 +8,12 @@ from typing import Any, Literal
 from segue.arrays import MICROMETRES, Space
 from segue.augment.compose import LEANING, AugmentConfig, default_augmentation
 from segue.errors import UsageError
-from segue.fingerprint import Fingerprint
+from segue.fingerprint import ChannelSummary, Fingerprint
+from segue.fingerprint.hounsfield import AnnotatedSummary
 from segue.loss import LossConfig
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNetConfig, paper_config
-from segue.normalize import Normalization
+from segue.normalize import Normalization, NormalizationKind
 from segue.plan.plan import Plan
 from segue.plan.size import (
     BATCH_PIXELS,
@@ -202,25 +203,49 @@ def _pixel_size(fingerprint: Fingerprint) -> tuple[tuple[float, ...] | None, str
 
 def _normalization(fingerprint: Fingerprint) -> tuple[Normalization, dict[str, str]]:
     """What is done to the intensities, by what the channels are (docs/decisions/0020-normalisation-by-kind.md)."""
-    if fingerprint.hounsfield:
-        channels = fingerprint.annotated or fingerprint.intensities
-        if all(channel.low < channel.high and channel.std > 0 for channel in channels):
-            ranges = tuple((channel.low, channel.high) for channel in channels)
-            shown_ranges = ", ".join(f"{low:.0f} to {high:.0f}" for low, high in ranges)
-            return Normalization(
-                kind="fixed",
-                mean=tuple(channel.mean for channel in channels),
-                std=tuple(channel.std for channel in channels),
-                clip=ranges,
-            ), {
-                "normalization": f"CT: Hounsfield units mean the same in each scan; clipped to {shown_ranges}, where "
-                "99 % of what is annotated lies, then one scale for all images"
-            }
+    scans = _scans(fingerprint)
+    others = [number for number in range(fingerprint.channels) if number not in scans]
+    if others and (not scans or fingerprint.colour != "gray"):  # red, green and blue are of one kind
+        return Normalization(kind="standard"), {"normalization": _why_one_by_one(fingerprint)}
+    kinds: tuple[NormalizationKind, ...] = tuple(
+        "standard" if number in others else "fixed" for number in range(fingerprint.channels)
+    )
+    normalization = Normalization(
+        kind="standard" if others else "fixed",
+        kinds=kinds if others else (),
+        mean=tuple(scan.mean for scan in scans.values()),
+        std=tuple(scan.std for scan in scans.values()),
+        clip=tuple((scan.low, scan.high) for scan in scans.values()),
+    )
+    ranges = ", ".join(f"{scan.low:.0f} to {scan.high:.0f}" for scan in scans.values())
+    why = (
+        f"Hounsfield units mean the same in each scan; clipped to {ranges}, where 99 % of what is annotated lies, then "
+        "one scale for all images"
+    )
+    if not others:
+        return normalization, {"normalization": f"CT: {why}"}
+    rest = "mean 0 and deviation 1 of each image"
+    return normalization, {"normalization": f"CT ({_channels(scans)}): {why}; the others ({_channels(others)}): {rest}"}
+
+
+def _scans(fingerprint: Fingerprint) -> dict[int, AnnotatedSummary | ChannelSummary]:
+    """The channels that are CT by their number, but for those that hold nothing to make a scale of."""
+    channels: Sequence[AnnotatedSummary | ChannelSummary] = fingerprint.annotated or fingerprint.intensities
+    return {
+        number: channel
+        for number, (is_ct, channel) in enumerate(zip(fingerprint.hounsfield, channels, strict=False))
+        if is_ct and channel.low < channel.high and channel.std > 0
+    }
+
+
+def _channels(numbers: Collection[int]) -> str:
+    return f"channel{'s' if len(numbers) > 1 else ''} {' and '.join(str(number) for number in numbers)}"
+
+
+def _why_one_by_one(fingerprint: Fingerprint) -> str:
     if fingerprint.colour != "gray":
-        reason = "colour: mean 0 and deviation 1 of each image, its three channels together, which keeps the hues"
-    else:
-        reason = "mean 0 and deviation 1 of each image and channel: brightness differs from recording to recording"
-    return Normalization(kind="standard"), {"normalization": reason}
+        return "colour: mean 0 and deviation 1 of each image, its three channels together, which keeps the hues"
+    return "mean 0 and deviation 1 of each image and channel: brightness differs from recording to recording"
 
 
 def _foreground(fingerprint: Fingerprint) -> float:
