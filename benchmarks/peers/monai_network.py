@@ -4,19 +4,20 @@ import torch
 from monai.inferers import sliding_window_inference
 from monai.losses import DiceCELoss
 from monai.networks.nets import BasicUNet
-from plain_network import batch_of
+from plain_network import axes_of, batch_of
 from protocol import main
 
-WINDOW = 512
+WINDOWS = {2: 512, 3: 96}
 
 
 def network_of(spec: dict) -> BasicUNet:
     torch.manual_seed(0)
+    axes = axes_of(spec)
     if spec["own"]:
-        return BasicUNet(spatial_dims=2, in_channels=1, out_channels=2)
+        return BasicUNet(spatial_dims=axes, in_channels=1, out_channels=2)
     width = spec["width"]
-    features = (*(width * 2**level for level in range(5)), width)
-    return BasicUNet(spatial_dims=2, in_channels=1, out_channels=2, features=features)
+    features = (*(width * 2**level for level in range(5)), width)  # always four poolings
+    return BasicUNet(spatial_dims=axes, in_channels=1, out_channels=2, features=features)
 
 
 def step(spec: dict):
@@ -38,11 +39,12 @@ def step(spec: dict):
 def predict(spec: dict):
     """MONAI's sliding window with its default overlap of a quarter, Gaussian weights."""
     network = network_of(spec).eval()
-    image = torch.randn(1, 1, spec["side"], spec["side"])
+    axes = axes_of(spec)
+    image = torch.randn(1, 1, *(spec["side"],) * axes)
 
     def work():
         with torch.inference_mode():
-            window = (min(WINDOW, spec["side"]),) * 2
+            window = (min(WINDOWS[axes], spec["side"]),) * axes
             logits = sliding_window_inference(image, window, sw_batch_size=1, predictor=network, mode="gaussian")
             return logits.softmax(dim=1)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plain_network import batch_of, count_flops
+from plain_network import DEPTHS, axes_of, batch_of, count_flops
 from protocol import Rounds, measure_once
 
 from segue.arrays import Image, Space
@@ -37,9 +37,10 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does; 
 
 def config_of(spec: dict) -> UNetConfig:
     """The network of `plain_network`, checked by its number of parameters."""
+    axes = axes_of(spec)
     config = isotropic_config(
-        spatial_axes=2, depth=4, channels=1, outputs=2, width=spec["width"], widest=16 * spec["width"], padding="same",
-        normalization="batch", dropout=0.0,
+        spatial_axes=axes, depth=DEPTHS[axes], channels=1, outputs=2, width=spec["width"], widest=16 * spec["width"],
+        padding="same", normalization="batch", dropout=0.0,
     )  # fmt: skip
     own = sum(p.numel() for p in UNet(config).parameters())
     plain = count_flops(
@@ -117,7 +118,7 @@ def predict_array(folder: Path, spec: dict):
     """Image in memory to probabilities in memory, as the peers do it."""
     keep_freed_memory()  # as `segue predict` does
     model = model_in(folder, spec)
-    pixels = np.random.default_rng(0).standard_normal((1, spec["side"], spec["side"]), np.float32)
+    pixels = np.random.default_rng(0).standard_normal((1, *(spec["side"],) * axes_of(spec)), np.float32)
     image = Image(pixels=pixels, space=Space())
     return lambda: model.answer(image)
 

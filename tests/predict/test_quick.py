@@ -120,6 +120,19 @@ def test_the_threads_of_a_crew_give_the_same_answer_and_torch_its_threads_back()
         torch.set_num_threads(threads)
 
 
+@pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="other processors may sum in another order")
+@pytest.mark.parametrize("axes", [2, 3])
+def test_bands_and_pieces_change_no_bit_in_bf16(axes):
+    network = trained(isotropic_config(spatial_axes=axes, depth=2, width=16, padding="same", normalization="batch"))
+    pixels = image(network.config, 100 if axes == 2 else 40)
+    prepared = QuickUNet(network, dtype=torch.bfloat16)
+    kept = tuple((3, length - 2) for length in pixels.shape[2:])
+    with torch.inference_mode():
+        expected = Runner(prepared, crew=ALONE, rows=1 << 20, side=1 << 20).logits(pixels, kept=kept)
+        for rows, side in ((4, 1000), (8, 20), (1 << 20, 24), (12, 33)):
+            assert torch.equal(Runner(prepared, crew=ALONE, rows=rows, side=side).logits(pixels, kept=kept), expected)
+
+
 def test_bf16_differs_by_its_own_precision_only():
     network = trained(CONFIGS["2D"])
     pixels = image(network.config, 64)
