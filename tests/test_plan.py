@@ -277,6 +277,11 @@ PLAN = make_plan(KINDS["gray 512"])
         ({"batches": replace(PLAN.batches, patch=(256, 250))}, TileError, "cannot take 250 px .* 240 or 256 px"),
         ({"targets": replace(PLAN.targets, class_weights=(1.0,) * 3)}, UsageError, "3 class weights for 2 outputs"),
         (
+            {"normalization": Normalization(kinds=("standard", "none"))},
+            UsageError,
+            "normalization.kinds has 2 entries, but the network has 1 channels",
+        ),
+        (
             {"augment": replace(PLAN.augment, geometry=GeometryConfig(oriented=(True,) * 3))},
             UsageError,
             "oriented has 3 entries, but the network has 2",

@@ -7,7 +7,7 @@ import torch
 from segue.arrays import IGNORE, Labels
 from segue.evaluate.objects import score_objects
 from segue.model.unet import UNet, isotropic_config
-from segue.objects.tune import EVALUATIONS
+from segue.objects.tune import USUAL_EVALUATIONS
 from segue.pipeline import validating
 from segue.pipeline.validating import SCORE_NAMES, Validator, spread
 from segue.predict.infer import PredictConfig, predict
@@ -118,7 +118,7 @@ def test_how_long_the_last_look_takes_follows_from_a_validation():
 def test_where_the_decoding_is_tuned_the_last_look_takes_longer():
     validator = replace(validator_of(judged("a", TWO, kind="objects")), clock=SlowClock())
     validator.quick(copier(3))
-    assert validator.last_look() == pytest.approx(2 + (validating.SCORINGS + EVALUATIONS) * 2)
+    assert validator.last_look() == pytest.approx(2 + (validating.SCORINGS + USUAL_EVALUATIONS) * 2)
 
 
 class PredictionClock:

@@ -17,7 +17,7 @@ from segue.evaluate.summary import ImageScores, summarise
 from segue.model.unet import UNet
 from segue.objects.classes import classify_objects
 from segue.objects.decode import DecodeConfig, decode_objects
-from segue.objects.tune import EVALUATIONS, Example, decoding_score, tune_decoding
+from segue.objects.tune import USUAL_EVALUATIONS, Example, decoding_score, tune_decoding
 from segue.predict.infer import PredictConfig, predict, prepare
 from segue.resample import resample_labels, resample_values
 from segue.train.examples import Judged
@@ -145,7 +145,7 @@ class Validator:
         tuned_on = _pixels(spread(self.images, pixels=PIXELS_FOR_TUNING)) if self._of_objects else 0
         return LastLook(
             predicting=views * pixels * self._predicting,
-            tuning=EVALUATIONS * tuned_on * self._judging,
+            tuning=USUAL_EVALUATIONS * tuned_on * self._judging,
             scoring=SCORINGS * pixels * self._judging,
         )
 

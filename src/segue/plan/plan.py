@@ -71,6 +71,12 @@ class Plan:
             )
         if self.targets.class_weights and len(self.targets.class_weights) > self.network.outputs:
             raise UsageError(f"{len(self.targets.class_weights)} class weights for {self.network.outputs} outputs")
+        kinds = self.normalization.kinds
+        if kinds and len(kinds) != self.network.channels:
+            raise UsageError(
+                f"normalization.kinds has {len(kinds)} entries, but the network has {self.network.channels} channels; "
+                "give one kind for each channel, or [] to let normalization.kind serve all"
+            )
         if self.pixel_size is not None and len(self.pixel_size) != self.network.spatial_axes:
             raise UsageError(
                 f"pixel_size = {list(self.pixel_size)} has {len(self.pixel_size)} numbers, but the network has "
