@@ -5,10 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from segue.io.files import TEMPORARY_MARK
+from segue.io.images import read_image, write_image
 from segue.io.tensors import read_tensors
 
 
@@ -78,8 +80,16 @@ def test_without_validation_all_images_are_learnt_from(train, segue):
     assert "held-out images, with" not in answer.out
 
 
+def brighter(data, folder):
+    """A copy of a data set whose images are others: each a gray value brighter."""
+    shutil.copytree(data, folder)
+    for path in (folder / "images").iterdir():
+        image = read_image(path)
+        write_image(path, replace(image, pixels=image.pixels + 1))
+
+
 def test_a_data_set_to_judge_with_is_judged_with(train, world, segue, tmp_path):
-    shutil.copytree(world.data, tmp_path / "val")
+    brighter(world.data, tmp_path / "val")
     answer = segue(*train("--val", tmp_path / "val", "--json"))
     assert answer.code == 0
     assert "8 to learn from, 8 held out" in answer.err
@@ -89,11 +99,22 @@ def test_a_data_set_to_judge_with_is_judged_with(train, world, segue, tmp_path):
 def test_masks_to_judge_with_mean_what_those_to_learn_from_mean_unless_they_say_otherwise(
     train, world, segue, tmp_path
 ):
-    shutil.copytree(world.data, tmp_path / "val")
+    brighter(world.data, tmp_path / "val")
     (tmp_path / "val" / "dataset.toml").unlink()
     answer = segue(*train("--val", tmp_path / "val", "--json", "--quiet"))
     assert answer.code == 0
     assert "average_precision" in json.loads(answer.out)["validation"]["metrics"]
+
+
+def test_an_image_that_is_learnt_from_cannot_judge(train, world, segue, tmp_path):
+    brighter(world.data, tmp_path / "val")
+    taken = sorted((world.data / "images").iterdir())[3]
+    shutil.copy(taken, tmp_path / "val" / "images" / taken.name)
+    answer = segue(*train("--val", tmp_path / "val"))
+    assert answer.code == 65
+    assert f"{taken.name}: this image judges the training and is learnt from too, as {taken.stem}" in answer.err
+    assert "leave --val out" in answer.err
+    assert not (tmp_path / "m.segue").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

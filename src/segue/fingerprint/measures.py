@@ -123,7 +123,7 @@ def measure_image(image: Image) -> ImageMeasure:
         unit=image.space.unit,
         whole_numbers=bool((np.floor(clean) == clean)[finite].all()),
         not_finite=not_finite,
-        digest=_digest(pixels),
+        digest=image_digest(image),
         thumbnail=_thumbnail(np.nan_to_num(middle_plane(clean), nan=0.0).mean(axis=0)),
     )
 
@@ -199,6 +199,11 @@ def _measure_object_classes(labels: Labels, *, ids_digest: str) -> LabelMeasure:
         objects=replace(objects, of_class=tuple(of_class.tolist())),
         digest=digest.hexdigest(),
     )
+
+
+def image_digest(image: Image) -> str:
+    """SHA-256 of shape and pixels: equal images have equal digests, whatever their files are."""
+    return _digest(image.pixels)
 
 
 def _digest(array: NDArray[np.generic]) -> str:

@@ -129,7 +129,8 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     if validation is not None and world.is_first:
         everything: list[Part] = [(number, None) for number in range(len(validation))]
         told = spec_to_judge(validation, pairs, spec)
-        _, judged = prepare(validation, [], everything, plan, told, observer.on_prepared)
+        learnt = {one.image.digest: pairs[one.index].name for one in examination.images}
+        _, judged = prepare(validation, [], everything, plan, told, observer.on_prepared, learnt=learnt)
     validator = Validator(
         judged, spec.classes, _prediction(plan), budget=config.budget, decoding=_first_decoding(fingerprint)
     )

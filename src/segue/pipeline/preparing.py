@@ -1,12 +1,13 @@
 """From a data set to what a training holds in memory: examined, split into two sides, normalised, targets made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from segue.arrays import Image, Labels
 from segue.channels import with_channels
 from segue.errors import DatasetError, ImageError
 from segue.fingerprint import Examination, Fingerprint, examine
+from segue.fingerprint.measures import image_digest
 from segue.io.datasets import Pairs, read_pair, resolve_spec
 from segue.io.labels import LabelSpec
 from segue.normalize import measure, rescale
@@ -53,8 +54,14 @@ def prepare(
     plan: Plan,
     spec: LabelSpec,
     tell: Callable[[int, int], None],
+    *,
+    learnt: Mapping[str, str] | None = None,
 ) -> tuple[list[Example], list[Judged]]:
-    """Read every image once more and make of it what training and validation need. `tell` hears (done, total)."""
+    """Read every image once more and make of it what training and validation need. `tell` hears (done, total).
+
+    `learnt` names, by their digests, images of another data set that are learnt from: raises DatasetError if one of
+    these is among those that judge.
+    """
     to_learn, to_judge = dict(learn), dict(judge)
     examples: list[Example] = []
     judged: list[Judged] = []
@@ -65,6 +72,11 @@ def prepare(
             raise ImageError(
                 f"{image.name}: it has {image.spatial_axes} spatial axes, but the network has "
                 f"{plan.network.spatial_axes}; train and judge with images of one kind"
+            )
+        if learnt and (known := learnt.get(image_digest(image))):
+            raise DatasetError(
+                f"{image.name}: this image judges the training and is learnt from too, as {known}, so that its score "
+                "would be too kind; take it away from one side (--val, or the data to learn from), or leave --val out"
             )
         image = with_channels(image, channels=plan.network.channels, rgb=plan.rgb)
         seen = with_pixel_size(image, plan.working)
