@@ -10,7 +10,7 @@ overlap by a quarter, its default, nnU-Net with those of its plan for 256x256 th
 without mirroring. "own" is the network that the tool would choose, which is smaller. Results of sides and names that
 were not asked for stay in the file, so that a long run can be made in pieces.
 
-With --volumes it is a cube of 192 px a side at width 32, without nnU-Net; MONAI's network has one pooling more and its
+With --volumes it is a cube of 128 px a side at width 32, without nnU-Net; MONAI's network has one pooling more and its
 windows 96 px.
 """
 
@@ -59,7 +59,7 @@ class Task:
 
 
 IMAGES = Task(2, [2048], 64, RESULTS / "prediction.json", list(CONTESTANTS))
-VOLUMES = Task(3, [192], 32, RESULTS / "prediction_volumes.json", ["segue", "segue in fp32", "plain", "monai equal"])
+VOLUMES = Task(3, [128], 32, RESULTS / "prediction_volumes.json", ["segue", "segue in fp32", "plain", "monai equal"])
 
 
 def run_once(contestant: Contestant, spec: dict[str, Any]) -> dict[str, float] | None:

@@ -6,9 +6,8 @@ from torch import nn
 from segue.model.blocks import ConvBlock
 from segue.model.unet import memory_format
 from segue.predict import layers
-from segue.predict.layers import Block, Convolution, Features, Rise, parameters
-from segue.predict.levels import Block as Place
-from segue.predict.levels import BlockAxis
+from segue.predict.layers import Block, Convolution, Features, LastRows, Rise, parameters, pool
+from segue.predict.levels import BlockAxis, BlockPlace
 
 FP32 = torch.float32
 
@@ -68,9 +67,30 @@ def test_a_rise_is_a_transposed_convolution(factor):
 def test_a_part_of_a_block_is_that_part_of_its_whole_answer(box):
     block = ConvBlock(3, 4, kernel=(3, 3), same=True, normalize=False)
     x = features(1, 3, 20, 30)
-    place = Place(tuple(BlockAxis(length=length, kernel=3, valid=False) for length in (20, 30)))
+    place = BlockPlace(tuple(BlockAxis(length=length, kernel=3, valid=False) for length in (20, 30)))
     with torch.inference_mode():
         expected = block(x)[:, :, slice(*box[0]), slice(*box[1])]
         source = Features(x, ((0, 20), (0, 30))).part(place.source(box))
         answer = Block(block, dtype=FP32).part(source, box, place)
     assert worst(answer, expected) < 1e-5
+
+
+def test_last_rows_are_found_where_older_ones_were():
+    values = features(1, 2, 9, 4)
+    held = LastRows(torch.full((1, 2, 4, 2), torch.nan), ((10, 19), (5, 7)))
+    for low, high in ((10, 13), (13, 16), (16, 19)):
+        inside = values[:, :, low - 10 : high - 10]
+        held.add(Features(inside, ((low, high), (4, 8))))  # of its columns the held ones are 5 and 6
+        box = ((max(10, high - 4), high), (5, 7))
+        expected = values[:, :, box[0][0] - 10 : high - 10, 1:3]
+        assert torch.equal(held.part(box), expected)
+        target = torch.empty_like(expected)
+        held.copy_to(target, box)
+        assert torch.equal(target, expected)
+
+
+@pytest.mark.parametrize("factor", [(2, 2), (3, 1), (1, 1), (1, 2, 2), (2, 3, 2)])
+def test_pooling_is_that_of_torch(factor):
+    x = features(1, 5, *(12 for _ in factor))
+    expected = (F.max_pool2d if len(factor) == 2 else F.max_pool3d)(x, factor)
+    assert torch.equal(pool(x, factor), expected)

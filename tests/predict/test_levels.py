@@ -109,6 +109,12 @@ def test_bands_compute_everything_once_and_find_what_they_need_among_the_rows_he
             assert (computed[0][0], computed[-1][1]) == getattr(level, part)
         for band in bands:
             own, above = band[depth], band[depth - 1]
+            if depth:
+                assert (above.encoded[1] - above.encoded[0]) // above.factor <= held[depth].entering
+                assert own.decoded[1] - own.decoded[0] <= held[depth].leaving
+            if depth < len(whole) - 1:
+                written = min(own.encoded[1], level.skip[1]) - max(own.encoded[0], level.skip[0])
+                assert written <= held[depth].skip
             if depth and own.encoded[0] < own.encoded[1]:
                 needed = own.encoder.source(own.encoded)
                 known = above.encoded[1] // above.factor

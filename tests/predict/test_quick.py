@@ -1,3 +1,5 @@
+import gc
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -113,8 +115,9 @@ def test_the_threads_of_a_crew_give_the_same_answer_and_torch_its_threads_back()
             expected = network(pixels)
             alone = runner.logits(pixels, kept=whole(expected))
             with crew(CPU) as two:
-                together = Runner(runner.network, crew=two, side=16).logits(pixels, kept=whole(expected))
-                assert torch.equal(together, alone)
+                for rows in (None, 4):
+                    shared = Runner(runner.network, crew=two, side=16, rows=rows)
+                    assert torch.equal(shared.logits(pixels, kept=whole(expected)), alone)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
@@ -144,6 +147,18 @@ def test_bf16_differs_by_its_own_precision_only():
     assert 0 < worst(answer, expected) < 0.03
 
 
+def test_a_prepared_network_goes_when_nobody_holds_it():
+    # Without waiting for the collector of circles: a training prepares a network for every validation.
+    prepared = QuickUNet(trained(CONFIGS["2D"]), dtype=torch.float32)
+    parts = [weakref.ref(part) for part in (prepared.head, prepared.encoders[0], prepared.rises[0])]
+    gc.disable()
+    try:
+        del prepared
+        assert [part() for part in parts] == [None] * 3
+    finally:
+        gc.enable()
+
+
 def test_preparing_leaves_the_network_as_it_was():
     network = trained(CONFIGS["2D"]).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -164,5 +179,6 @@ def test_a_size_that_the_network_cannot_take_is_refused():
 def test_wide_levels_have_smaller_pieces():
     sides = [piece_sides(channels, 2) for channels in (8, 64, 256, 1024)]
     assert sides == sorted(sides, reverse=True)
+    assert sides[0] != sides[-1]
     assert all(48 <= side <= 240 for each in sides for side in each)
     assert len(piece_sides(32, 3)) == 3

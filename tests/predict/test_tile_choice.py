@@ -27,8 +27,9 @@ def test_even_tiles_cover_the_axis_in_the_number_they_say(geometry, length, cont
         assert all(span.read[1] - span.read[0] <= tile for span in spans)
 
 
-def chosen(shape: tuple[int, ...], memory: int, config=NETWORK) -> list[int]:
-    return choose_tile(shape, config=config, context=[16] * len(shape), memory=memory, itemsize=2)
+def chosen(shape: tuple[int, ...], memory: int, config=NETWORK, *, transposed: bool = False) -> list[int]:
+    context = [16] * len(shape)
+    return choose_tile(shape, config=config, context=context, memory=memory, itemsize=2, transposed=transposed)
 
 
 def test_an_image_that_fits_the_memory_is_one_tile():
@@ -66,9 +67,20 @@ def test_memory_is_flat_what_a_tile_holds_fits_into_it_for_any_image(shape, memo
         assert held_bytes(one, memory) <= 1.03 * memory
 
 
+@pytest.mark.parametrize("shape", [(2048, 2048), (9000, 1000), (1000, 9000), (40_000, 200)])
+def test_tiles_for_mirror_images_fit_into_the_memory_both_ways_round(shape):
+    memory = 1 << 28
+    tile = chosen(shape, memory, transposed=True)
+    tiles = plan_tiles(shape, geometries=axis_geometries(NETWORK), tile=tile, context=(16, 16))
+    for one in {tiles[0], tiles[len(tiles) // 2], tiles[-1]}:
+        assert held_bytes(one, memory) <= 1.03 * memory
+        assert held_bytes(one[::-1], memory) <= 1.03 * memory
+
+
 def test_less_memory_means_smaller_tiles():
     areas = [np.prod(chosen((3000, 3000), memory)) for memory in (1 << 30, 1 << 29, 1 << 28)]
     assert areas == sorted(areas, reverse=True)
+    assert areas[0] > areas[-1]
 
 
 def test_the_smallest_memory_still_gives_tiles_that_keep_something():

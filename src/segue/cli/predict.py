@@ -60,12 +60,14 @@ def predict(
     if max_pixels is not None and max_pixels < 1:
         raise UsageError(f"--max-pixels is at least 1, not {max_pixels}")
     from segue.io.decoded import DEFAULT_MAX_PIXELS
+    from segue.memory import keep_freed_memory
     from segue.objects.settings import with_settings
     from segue.pipeline.exporting import Exports
     from segue.pipeline.predicting import OutputConfig, PredictObserver, predict_files
     from segue.trained import Model, with_user_wishes
 
     trained = Model.load(model)
+    keep_freed_memory()  # here, not in the library: it is for the whole process, and for good
     output = OutputConfig(
         kind=kind or trained.header.kind,  # type: ignore[arg-type]
         decoding=with_settings(trained.decoding, decode) if decode else None,

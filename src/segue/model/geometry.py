@@ -56,7 +56,7 @@ class AxisGeometry:
 
         For valid convolutions it is the margin: there the size of the output says what can be kept.
         """
-        return self.margin if self.valid else -(-self.radius // self.stride) * self.stride
+        return self.margin if self.valid else round_up(self.radius, self.stride)
 
     def output_size(self, size: int) -> int:
         """Length of the output for an input of `size` pixels. Raises TileError if the size is not legal."""
@@ -123,3 +123,8 @@ def axis_geometries(config: UNetConfig) -> tuple[AxisGeometry, ...]:
         )
         for axis in range(config.spatial_axes)
     )
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is not below `value`."""
+    return -(-value // multiple) * multiple

@@ -22,7 +22,6 @@ from segue.io.images import (
 )
 from segue.io.natural import stem_of
 from segue.io.staging import claimed_shape
-from segue.memory import keep_freed_memory
 from segue.objects.coco import Entry, coco, write_coco
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.exporting import COCO_NAME, Exports, ImageObjects, check_exports, write_exports
@@ -103,7 +102,6 @@ def predict_files(
     StorageError if an answer cannot be written. What is wrong with a single image is in its `Outcome`. Nothing is left
     of `out` if it was not there before and nothing was written to it.
     """
-    keep_freed_memory()
     output, observer = output or OutputConfig(), observer or PredictObserver()
     sources = list(dict.fromkeys(path for name in inputs for path in list_images(Path(name))))
     targets = _targets(sources, Path(out), output.exports)

@@ -187,11 +187,16 @@ def _activate(logits: Tensor, classes: int) -> Tensor:
 def _mirror_views(config: UNetConfig) -> Iterator[tuple[tuple[int, ...], bool]]:
     """Axes to flip, and whether to exchange Y and X: 8 views in 3D, 8 in 2D (4 if Y and X are pooled unlike)."""
     axes = range(-config.spatial_axes, 0)
-    alike = all(f[-1] == f[-2] for f in config.factors) and all(k[-1] == k[-2] for k in config.kernels)
-    transposes = (False, True) if alike and config.spatial_axes == 2 else (False,)
+    transposes = (False, True) if _may_transpose(config) else (False,)
     for choice in product((False, True), repeat=config.spatial_axes):
         for transpose in transposes:
             yield tuple(axis for axis, chosen in zip(axes, choice, strict=True) if chosen), transpose
+
+
+def _may_transpose(config: UNetConfig) -> bool:
+    """Whether the network treats Y and X alike; 2D alone."""
+    alike = all(f[-1] == f[-2] for f in config.factors) and all(k[-1] == k[-2] for k in config.kernels)
+    return alike and config.spatial_axes == 2
 
 
 def _tiles(network: QuickUNet, shape: Sequence[int], wanted: PredictConfig) -> list[Tile]:
@@ -202,6 +207,11 @@ def _tiles(network: QuickUNet, shape: Sequence[int], wanted: PredictConfig) -> l
     tile: Sequence[int] = [wanted.tile or 0] * len(shape)
     if wanted.tile is None:
         tile = choose_tile(
-            shape, config=network.config, context=context, memory=wanted.memory, itemsize=network.dtype.itemsize
+            shape,
+            config=network.config,
+            context=context,
+            memory=wanted.memory,
+            itemsize=network.dtype.itemsize,
+            transposed=wanted.mirror and _may_transpose(network.config),
         )
     return plan_tiles(shape, geometries=geometries, tile=tile, context=context)

@@ -1,12 +1,12 @@
 """The operations of a U-Net without normalisation, each in the form that is quickest for prediction.
 
-Features are (1, C, [Z,] Y, X) with the channels last in memory. On processors with oneDNN, weights are laid out once
-for its convolutions, and ReLU is a part of them.
+Features are (1, C, [Z,] Y, X) with the channels last in memory. On processors with oneDNN, weights are laid out as its
+convolutions want them, and ReLU is a part of these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from math import prod
 
@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.model.unet import memory_format
-from segue.predict import levels
-from segue.predict.levels import Box, overlap
+from segue.predict.levels import BlockPlace, Box, overlap
 
 USUAL_LENGTH = 68
 """Length of the pieces that the layout of the weights is chosen for. Others are computed with it too."""
-LAYOUTS = 16
-"""So many layouts of one convolution's weights are kept, for the sizes of the last pieces."""
+LAYOUTS = 8
+"""So many layouts of the weights of a convolution of length 1 are kept, for the sizes of the last pieces. At width 64
+the weights of all of them take 6 MB in bf16."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,20 @@ class Convolution:
     def __init__(self, weight: Tensor, bias: Tensor, *, relu: bool, dtype: torch.dtype) -> None:
         self.channels = len(bias)
         self._axes = weight.ndim - 2
-        self._padding = [length // 2 for length in weight.shape[2:]]
+        self._padding = tuple(length // 2 for length in weight.shape[2:])
         self._relu = relu
-        self._weight = weight.to(dtype, memory_format=memory_format(self._axes))
         self._bias = bias.to(dtype)
-        self._ones = [1] * self._axes
+        self._ones = (1,) * self._axes
         self._onednn = _has_onednn(weight.device, dtype)
-        self._laid_out = lru_cache(maxsize=LAYOUTS)(self._lay_out)
+        weight = weight.to(dtype, memory_format=memory_format(self._axes))
+        if self._onednn and any(self._padding):
+            weight = _laid_out(weight, self._padding, (USUAL_LENGTH,) * self._axes)
+        # The layout that suits one size suits all; but of convolutions of length 1 some sizes want another one, and to
+        # lay the weights out anew at every call takes fifty times as long as the convolution.
+        of_each_size = self._onednn and not any(self._padding)
+        self._weight_for: Callable[[tuple[int, ...]], Tensor] = (
+            lru_cache(maxsize=LAYOUTS)(partial(_laid_out, weight, self._padding)) if of_each_size else lambda _: weight
+        )
 
     def __call__(self, x: Tensor, *, bare: bool = False) -> Tensor:
         """Features as large as `x`, as if zeros lay around it; a `bare` one has none before and after its rows.
@@ -101,26 +108,15 @@ class Convolution:
         Then the answer has fewer rows, those that depend on `x` alone.
         """
         x = x.contiguous(memory_format=memory_format(self._axes))
-        padding = [0, *self._padding[1:]] if bare else self._padding
+        weight, padding = self._weight_for(tuple(x.shape[2:])), (0, *self._padding[1:]) if bare else self._padding
         if self._onednn:
             after = "relu" if self._relu else "none"
-            # The layout that suits one size suits all; but of convolutions of length 1 some sizes want another one,
-            # and to lay the weights out anew at every call takes fifty times as long as the convolution.
-            size = x.shape[2:] if not any(self._padding) else (USUAL_LENGTH,) * self._axes
             y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self._laid_out(*size), self._bias, padding, self._ones, self._ones, 1, after, [], ""
+                x, weight, self._bias, padding, self._ones, self._ones, 1, after, [], ""
             )
             return y
-        y = (F.conv2d if self._axes == 2 else F.conv3d)(x, self._weight, self._bias, padding=padding)
+        y = (F.conv2d if self._axes == 2 else F.conv3d)(x, weight, self._bias, padding=padding)
         return y.relu_() if self._relu else y
-
-    def _lay_out(self, *size: int) -> Tensor:
-        """The weights as oneDNN wants them for features of `size`."""
-        whole = [1, self._weight.shape[1], *size]
-        weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
-            self._weight, self._padding, self._ones, self._ones, 1, whole
-        )
-        return weight
 
 
 class Block:
@@ -131,7 +127,7 @@ class Block:
         self._layers = [Convolution(*parameters(layer), relu=True, dtype=dtype) for layer in convolutions]
         self.channels = self._layers[-1].channels
 
-    def part(self, x: Tensor, box: Box, place: levels.Block) -> Tensor:
+    def part(self, x: Tensor, box: Box, place: BlockPlace) -> Tensor:
         """The part `box` of the block's output; `x` is what it depends on of the input, as `place` says."""
         source, bare = place.source(box), not place.axes[0].meets_end(box[0])
         y = x
@@ -188,6 +184,14 @@ def parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
     assert isinstance(weight, Tensor)
     assert isinstance(bias, Tensor)
     return weight.detach(), bias.detach()
+
+
+def _laid_out(weight: Tensor, padding: Sequence[int], size: Sequence[int]) -> Tensor:
+    """The weights of a convolution as oneDNN wants them for features of `size`."""
+    ones = [1] * len(size)
+    whole = [1, weight.shape[1], *size]
+    laid_out: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, padding, ones, ones, 1, whole)
+    return laid_out
 
 
 def _has_onednn(device: torch.device, dtype: torch.dtype) -> bool:

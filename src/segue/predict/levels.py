@@ -12,7 +12,7 @@ from itertools import product
 from math import prod
 from typing import Self
 
-from segue.model.geometry import AxisGeometry
+from segue.model.geometry import AxisGeometry, round_up
 
 Range = tuple[int, int]
 """First place and end of a part of one axis."""
@@ -99,7 +99,7 @@ def plan_axis(geometry: AxisGeometry, *, length: int, kept: Range) -> list[Level
     pooled = encoder.output_length // factor
     decoder = BlockAxis(length=deeper.output_size(pooled) * factor, kernel=encoder.kernel, valid=encoder.valid)
     # Whole windows: then the decoder's input mostly begins where the risen features begin, and nothing is copied.
-    decoded = (kept[0] // factor * factor, min(_round_up(kept[1], factor), decoder.output_length))
+    decoded = (kept[0] // factor * factor, min(round_up(kept[1], factor), decoder.output_length))
     low, high = decoder.source(decoded)
     below = plan_axis(deeper, length=pooled, kept=(low // factor, -(-high // factor)))
     low, high = below[0].encoder.source(below[0].encoded)
@@ -150,25 +150,32 @@ class Held:
 
 
 def held_rows(bands: Sequence[Sequence[LevelAxis]]) -> list[Held]:
-    """The rows to hold at each level so that every one of `bands` finds what it needs."""
+    """The rows to hold at each level: every one of `bands` finds what it needs, and has room for what it adds."""
     held = []
     for depth in range(len(bands[0])):
         entering = skip = leaving = 0
+        first_skip = bands[0][depth].skip[0]
         for levels in bands:
             level = levels[depth]
-            above = levels[depth - 1] if depth else None
-            if above and level.encoded[0] < level.encoded[1]:
-                entering = max(entering, above.encoded[1] // above.factor - level.encoder.source(level.encoded)[0])
-            if level.decoded[0] < level.decoded[1] and depth < len(levels) - 1:
+            skip = max(skip, level.encoded[1] - max(level.encoded[0], first_skip))
+            if level.decoded[0] < level.decoded[1]:
                 skip = max(skip, level.encoded[1] - level.skip[0])
-            if above and above.decoded[0] < above.decoded[1]:
+            if not depth:
+                continue
+            above = levels[depth - 1]
+            entering = max(entering, (above.encoded[1] - above.encoded[0]) // above.factor)
+            if level.encoded[0] < level.encoded[1]:
+                entering = max(entering, above.encoded[1] // above.factor - level.encoder.source(level.encoded)[0])
+            leaving = max(leaving, level.decoded[1] - level.decoded[0])
+            if above.decoded[0] < above.decoded[1]:
                 leaving = max(leaving, level.decoded[1] - above.decoder.source(above.decoded)[0] // above.factor)
-        held.append(Held(entering=entering, skip=skip, leaving=leaving))
+        at_bottom = depth == len(bands[0]) - 1
+        held.append(Held(entering=entering, skip=0 if at_bottom else skip, leaving=leaving))
     return held
 
 
 @dataclass(frozen=True)
-class Block:
+class BlockPlace:
     """The two convolutions of a block, along all axes."""
 
     axes: tuple[BlockAxis, ...]
@@ -186,9 +193,9 @@ class Block:
 class Level:
     """What is needed of one level; the fields are those of `LevelAxis`, of all axes."""
 
-    encoder: Block
+    encoder: BlockPlace
     encoded: Box
-    decoder: Block
+    decoder: BlockPlace
     decoded: Box
     skip: Box
     shift: tuple[int, ...]
@@ -198,9 +205,9 @@ class Level:
     def of(cls, axes: Sequence[LevelAxis]) -> Self:
         """The level with these axes."""
         return cls(
-            encoder=Block(tuple(axis.encoder for axis in axes)),
+            encoder=BlockPlace(tuple(axis.encoder for axis in axes)),
             encoded=tuple(axis.encoded for axis in axes),
-            decoder=Block(tuple(axis.decoder for axis in axes)),
+            decoder=BlockPlace(tuple(axis.decoder for axis in axes)),
             decoded=tuple(axis.decoded for axis in axes),
             skip=tuple(axis.skip for axis in axes),
             shift=tuple(axis.shift for axis in axes),
@@ -241,7 +248,7 @@ def pieces(box: Box, *, sides: Sequence[int], multiple: Sequence[int], workers: 
         numbers[-1] += 1
     axes = []
     for (low, high), number, grid in zip(box, numbers, multiple, strict=True):
-        step = _round_up(-(-(high - low) // number), grid)
+        step = round_up(-(-(high - low) // number), grid)
         axes.append([(start, min(high, start + step)) for start in range(low, high, step)])
     return list(product(*axes))
 
@@ -270,7 +277,3 @@ def overlap(one: Box, other: Box) -> Box | None:
 def _beyond(part: Range, end: int) -> Range:
     """What of `part` lies beyond `end`; nothing, at its end, if there is nothing."""
     return max(part[0], end), max(part[1], end)
-
-
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple

@@ -81,7 +81,10 @@ class Runner:
         rows: int | None = None,
         side: int | None = None,
     ) -> None:
-        """Bands have `rows` rows and their pieces about the length `side`; None chooses them, bands by `memory`."""
+        """Bands have `rows` rows, a multiple of the stride, and pieces about the length `side`.
+
+        None chooses them, the rows by `memory`.
+        """
         self.network = network
         self._crew = crew
         self._memory = memory

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.model.geometry import AxisGeometry, axis_geometries
+from segue.model.geometry import AxisGeometry, axis_geometries, round_up
 from segue.model.unet import UNetConfig
 from segue.predict.levels import Held, LevelAxis, Range, held_rows, plan_axis, plan_bands
 from segue.predict.tiles import even_tiles
@@ -38,7 +38,7 @@ class _Candidate:
     decoded: list[int]
     """How much of the decoders' features all tiles compute together."""
     again: list[int]
-    """How much more a block's first convolution computes, at the edges of bands."""
+    """How much more a block's first convolution computes at the edges of bands; doubled, as short pieces are slower."""
     answered: int
     """How much of a tile is answered."""
 
@@ -48,19 +48,30 @@ _Axes = list[list[_Candidate]]
 
 
 def choose_tile(
-    shape: Sequence[int], *, config: UNetConfig, context: Sequence[int], memory: int, itemsize: int
+    shape: Sequence[int],
+    *,
+    config: UNetConfig,
+    context: Sequence[int],
+    memory: int,
+    itemsize: int,
+    transposed: bool = False,
 ) -> list[int]:
     """Length of the tiles along each axis of an image of `shape`, context included.
 
     Image, features and answer of a tile take at most `memory` bytes, where a number takes `itemsize`; but a tile may
     always take twice what the smallest one takes, because the smallest keeps next to nothing. `context` is that of
-    `plan_spans`.
+    `plan_spans`. With `transposed` the same holds for a tile whose two axes are exchanged.
     """
-    axes = [
-        _tile_candidates(length, geometry, reach, banded=not axis)
-        for axis, (length, geometry, reach) in enumerate(zip(shape, axis_geometries(config), context, strict=True))
-    ]
-    return [candidate.tile for candidate in _least_work(axes, config, memory=memory, itemsize=itemsize, at_least=2)]
+    along = list(zip(shape, axis_geometries(config), context, strict=True))
+    axes = [_tile_candidates(*axis, banded=not place) for place, axis in enumerate(along)]
+    needed = _bytes(axes, config, itemsize)
+    if transposed:
+        across = [_tile_candidates(*axis, banded=not place) for place, axis in enumerate(reversed(along))]
+        least = _least_of_tiles(_bytes(across, config, itemsize), across[0])  # rows can still be chosen there
+        tiles = {candidate.tile: row for candidate, row in zip(across[1], least.T, strict=True)}
+        needed = np.maximum(needed, [tiles[candidate.tile] for candidate in axes[0]])
+    best = _least_work(axes, config, needed, limit=max(memory, 2 * needed.min()))
+    return [candidate.tile for candidate in best]
 
 
 @lru_cache(maxsize=64)
@@ -73,17 +84,24 @@ def choose_rows(
         [_candidate(length, 0, [(plan_axis(geometry, length=length, kept=part), 1)])]
         for geometry, length, part in zip(geometries, lengths, kept, strict=True)
     ]
-    axes[0] = list(_with_bands(axes[0][0], geometries[0], _held_by_bands(geometries[0], lengths[0], kept[0])))
-    rows = _least_work(axes, config, memory=memory, itemsize=itemsize, at_least=1)[0].rows
-    return rows or -(-lengths[0] // geometries[0].stride) * geometries[0].stride
-
-
-def _least_work(axes: _Axes, config: UNetConfig, *, memory: int, itemsize: int, at_least: int) -> list[_Candidate]:
-    """The candidate of each axis that together take the least work within the memory, or `at_least` times the least."""
+    axes[0] = _with_bands(axes[0][0], geometries[0], _held_by_bands(geometries[0], lengths[0], kept[0]))
     needed = _bytes(axes, config, itemsize)
-    work = np.where(needed <= max(memory, at_least * needed.min()), _work(axes, config), np.inf)
+    rows = _least_work(axes, config, needed, limit=max(memory, needed.min()))[0].rows
+    return rows or round_up(lengths[0], geometries[0].stride)
+
+
+def _least_work(axes: _Axes, config: UNetConfig, needed: NDArray[np.float64], *, limit: float) -> list[_Candidate]:
+    """The candidate of each axis that together take the least work, of those that need no more than `limit`."""
+    work = np.where(needed <= limit, _work(axes, config), np.inf)
     best = np.unravel_index(work.argmin(), work.shape)
     return [axis[place] for axis, place in zip(axes, best, strict=True)]
+
+
+def _least_of_tiles(needed: NDArray[np.float64], banded: list[_Candidate]) -> NDArray[np.float64]:
+    """Of all bands of one tile those that need the least: one row for each length of tiles along the first axis."""
+    tiles = list(dict.fromkeys(candidate.tile for candidate in banded))
+    same = [[candidate.tile == tile for candidate in banded] for tile in tiles]
+    return np.stack([needed[of_tile].min(axis=0) for of_tile in same])
 
 
 def _tile_candidates(length: int, geometry: AxisGeometry, context: int, *, banded: bool) -> list[_Candidate]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from segue.errors import TileError
-from segue.model.geometry import AxisGeometry
+from segue.model.geometry import AxisGeometry, round_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +53,8 @@ def plan_spans(length: int, *, geometry: AxisGeometry, tile: int | None, context
     if geometry.valid:
         return _valid_spans(length, geometry, tile)
     stride, halo = geometry.stride, geometry.halo
-    low = -_round_up(context, stride)
-    high = _round_up(length + context, stride)
+    low = -round_up(context, stride)
+    high = round_up(length + context, stride)
     if tile is None or tile >= high - low:
         return [Span(read=(low, high), write=(0, length), output_start=low)]
     step = tile // stride * stride - 2 * halo
@@ -126,12 +126,12 @@ def even_tiles(length: int, *, geometry: AxisGeometry, context: int) -> list[tup
     """
     stride, halo = geometry.stride, geometry.halo
     # What the tiles have to keep together: a "same" tile keeps its halo at the ends of the frame.
-    kept = length if geometry.valid else _round_up(context, stride) + _round_up(length + context, stride) - 2 * halo
+    kept = length if geometry.valid else round_up(context, stride) + round_up(length + context, stride) - 2 * halo
     number, tile = 1, geometry.legal_size(kept + 2 * halo)
     found = [(tile, number)]
     while (steps := (tile - 2 * halo) // stride) > 1:
         number = max(2, -(-kept // ((steps - 1) * stride)))  # the next number with shorter tiles
-        tile = geometry.legal_size(_round_up(-(-kept // number), stride) + 2 * halo)
+        tile = geometry.legal_size(round_up(-(-kept // number), stride) + 2 * halo)
         found.append((tile, number))
     return found
 
@@ -145,7 +145,3 @@ def mirrored(start: int, stop: int, *, length: int) -> list[int]:
         return [0] * (stop - start)
     period = 2 * (length - 1)
     return [min(i % period, period - i % period) for i in range(start, stop)]
-
-
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
