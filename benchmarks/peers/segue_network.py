@@ -116,8 +116,8 @@ def model_in(folder: Path, spec: dict) -> Model:
 
 def predict_array(folder: Path, spec: dict):
     """Image in memory to probabilities in memory, as the peers do it."""
-    model = model_in(folder, spec)
     keep_freed_memory()  # as `segue predict` does
+    model = model_in(folder, spec)
     pixels = np.random.default_rng(0).standard_normal((1, *(spec["side"],) * axes_of(spec)), np.float32)
     image = Image(pixels=pixels, space=Space())
     return lambda: model.answer(image)
@@ -125,8 +125,8 @@ def predict_array(folder: Path, spec: dict):
 
 def predict_file(folder: Path, spec: dict):
     """From an image file to a file of classes, as `segue predict` does it."""
-    model = model_in(folder, spec)
     keep_freed_memory()
+    model = model_in(folder, spec)
     pixels = np.random.default_rng(0).integers(0, 256, (1, spec["side"], spec["side"]), dtype=np.uint8)
     write_image(folder / "image.tif", Image(pixels=pixels.astype(np.float32), space=Space()))
     output = OutputConfig(kind="classes")

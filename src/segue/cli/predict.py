@@ -66,8 +66,8 @@ def predict(
     from segue.pipeline.predicting import OutputConfig, PredictObserver, predict_files
     from segue.trained import Model, with_user_wishes
 
-    trained = Model.load(model)
     keep_freed_memory()  # here, not in the library: it is for the whole process, and for good
+    trained = Model.load(model)
     output = OutputConfig(
         kind=kind or trained.header.kind,  # type: ignore[arg-type]
         decoding=with_settings(trained.decoding, decode) if decode else None,
