@@ -22,6 +22,7 @@ import tifffile
 import torch
 from benchmarks.machine import describe_machine, memory
 
+from segue.memory import keep_freed_memory
 from segue.model.file import ModelHeader
 from segue.model.unet import UNet, initialize, isotropic_config
 from segue.normalize import Normalization
@@ -65,6 +66,7 @@ def untrained() -> Model:
 
 def measure(folder: Path, size: int, kind: str, way: str, limit: int) -> dict[str, Any]:
     """Predict one image once, in this process."""
+    keep_freed_memory()  # as `segue predict` does
     model = Model.load(folder / "a.segue")
     # The tile is given, so that the limit only decides which way is taken.
     config = PredictConfig(tile=512, memory=AMPLE if way == "memory" else limit, precision="fp32")
