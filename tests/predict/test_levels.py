@@ -56,14 +56,19 @@ def test_the_source_of_a_part_is_what_two_convolutions_see(length, kernel, valid
     assert around[0] <= low < high <= around[1]
 
 
-@given(shape=FACTORS_AND_KERNELS, valid=st.booleans(), extra=st.integers(0, 80), data=st.data())
-def test_every_level_is_given_all_that_it_needs(shape, valid, extra, data):
-    factors, kernels = shape
-    geometry = AxisGeometry(factors, kernels, valid)
-    length = geometry.legal_size(2 * geometry.halo + 1 + extra)
+@st.composite
+def axes(draw: st.DrawFn) -> tuple[AxisGeometry, int, tuple[int, int]]:
+    """A network along one axis, a length that it can take, and a part of its output."""
+    geometry = AxisGeometry(*draw(FACTORS_AND_KERNELS), draw(st.booleans()))
+    length = geometry.legal_size(2 * geometry.halo + 1 + draw(st.integers(0, 80)))
     end = geometry.output_size(length)
-    low = data.draw(st.integers(0, end - 1))
-    kept = (low, data.draw(st.integers(low + 1, end)))
+    low = draw(st.integers(0, end - 1))
+    return geometry, length, (low, draw(st.integers(low + 1, end)))
+
+
+@given(axis=axes())
+def test_every_level_is_given_all_that_it_needs(axis):
+    geometry, length, kept = axis
     levels = plan_axis(geometry, length=length, kept=kept)
     assert levels[0].decoded[0] <= kept[0]
     assert levels[0].decoded[1] >= kept[1]
@@ -89,16 +94,9 @@ def test_of_a_padded_network_no_more_is_seen_than_the_halo(shape, tiles):
     assert kept[0] - seen[0] >= geometry.radius - (geometry.stride - 1)
 
 
-@given(
-    shape=FACTORS_AND_KERNELS, valid=st.booleans(), extra=st.integers(0, 80), strides=st.integers(1, 4), data=st.data()
-)
-def test_bands_compute_everything_once_and_find_what_they_need_among_the_rows_held(shape, valid, extra, strides, data):
-    factors, kernels = shape
-    geometry = AxisGeometry(factors, kernels, valid)
-    length = geometry.legal_size(2 * geometry.halo + 1 + extra)
-    end = geometry.output_size(length)
-    low = data.draw(st.integers(0, end - 1))
-    kept = (low, data.draw(st.integers(low + 1, end)))
+@given(axis=axes(), strides=st.integers(1, 4))
+def test_bands_compute_everything_once_and_find_what_they_need_among_the_rows_held(axis, strides):
+    geometry, length, kept = axis
     whole = plan_axis(geometry, length=length, kept=kept)
     bands = plan_bands(geometry, length=length, kept=kept, rows=strides * geometry.stride)
     held = held_rows(bands)
