@@ -6,6 +6,7 @@ from segue.errors import TileError, UsageError
 from segue.io.scratch import Readable
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize, isotropic_config
+from segue.predict import infer
 from segue.predict.infer import PredictConfig, _exact, predict
 
 
@@ -199,13 +200,29 @@ def test_an_image_may_be_read_box_by_box(axes, padding):
     assert max(asked) <= tile**axes
 
 
-@pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="other processors may sum in another order")
 @pytest.mark.parametrize("axes", [2, 3])
-def test_on_matrix_units_the_tile_does_not_matter_in_bf16_either(axes):
+def test_the_tile_does_not_matter_in_bf16_either(axes):
     net = network(axes, "same", 2 if axes == 2 else 1)
     pixels = image(*(90,) * 2 if axes == 2 else (24, 30, 30))
     whole = answer(net, pixels, tile=100_000, precision="bf16")
     assert np.abs(answer(net, pixels, tile=52, precision="bf16") - whole).max() <= 1e-5
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.12, True), (0.5, True), (0.9, False), (2.7, False)])
+def test_bf16_is_chosen_where_its_product_takes_clearly_less_time_than_that_of_fp32(seconds, expected, monkeypatch):
+    moment = 0.0
+
+    class Product:
+        def __init__(self, dtype):
+            self.seconds = seconds if dtype == torch.bfloat16 else 1.0
+
+        def __matmul__(self, other):
+            nonlocal moment
+            moment += self.seconds
+
+    monkeypatch.setattr("segue.predict.infer.torch.ones", lambda *sizes, dtype: Product(dtype))
+    monkeypatch.setattr("segue.predict.infer.time.perf_counter", lambda: moment)
+    assert infer.bf16_is_quicker.__wrapped__() == expected
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cuda", (False, False, True)), ("cpu", (True, True, False))])

@@ -123,7 +123,6 @@ def test_the_threads_of_a_crew_give_the_same_answer_and_torch_its_threads_back()
         torch.set_num_threads(threads)
 
 
-@pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="other processors may sum in another order")
 @pytest.mark.parametrize("axes", [2, 3])
 def test_bands_and_pieces_change_no_bit_in_bf16(axes):
     network = trained(isotropic_config(spatial_axes=axes, depth=2, width=16, padding="same", normalization="batch"))

@@ -34,7 +34,7 @@ PRESETS: tuple[Preset, ...] = ("auto", "paper")
 
 WHY_THE_REST = {
     "context": f"images are continued by mirroring {Plan.context} px of them, so that their rims look as their middle",
-    "precision": "bf16 where the processor has matrix units for it, else fp32",
+    "precision": "bf16 where the processor is quicker with it, else fp32",
     "validation_fraction": f"about {Plan.validation_fraction:.0%} of the images judge, whole groups of them",
 }
 """Of what is the same for all data."""

@@ -49,7 +49,7 @@ class Plan:
     mirror: bool = True
     """Whether predictions are averaged over mirror images."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Type of the convolutions; "auto" is bf16 where the processor has matrix units for it."""
+    """Type of the convolutions; "auto" is bf16 where the processor is quicker with it."""
     validation_fraction: float = 0.15
     """About this share of the images is held out."""
     reasons: dict[str, str] = field(default_factory=dict)

@@ -23,6 +23,9 @@ from segue.predict.quick import DEFAULT_MEMORY, QuickUNet, Runner
 from segue.predict.tile_choice import choose_tile
 from segue.predict.tiles import Tile, mirrored, plan_tiles
 
+WORTH_ROUNDING = 1.25
+"""bf16 has to be so much quicker than fp32 for "auto" to choose it: its answers are rounded, if harmlessly."""
+
 Precision = Literal["auto", "fp32", "bf16"]
 Progress = Callable[[int, int], None]
 
@@ -36,7 +39,7 @@ class PredictConfig:
     memory: int = DEFAULT_MEMORY
     """Bytes that the features of one tile may take."""
     precision: Precision = "auto"
-    """"fp32", "bf16", or "auto": bf16 where the processor has matrix units for it."""
+    """"fp32", "bf16", or "auto": bf16 where the processor is quicker with it."""
     mirror: bool = False
     """Whether to average over the mirror images of every tile (and its transposes, in square 2D networks)."""
     context: int = 16
@@ -108,29 +111,28 @@ def cut(pixels: Readable, tile: Tile) -> NDArray[np.float32]:
 
 
 @cache
-def has_matrix_units() -> bool:
-    """Whether this processor multiplies bf16 matrices much faster than fp32 ones, as AMX does by a factor of about 8.
+def bf16_is_quicker() -> bool:
+    """Whether this processor multiplies matrices in bf16 quicker than in fp32.
 
-    Measured, in some milliseconds: flags tell what a processor has, not what the libraries were allowed to use. The
-    best of a few runs, because whatever else the machine does can only make one slower; and on one thread, because
-    several make small products wait for each other, which hides what the units do.
+    With matrix units (AMX) it does so up to 8 times as fast, with instructions for bf16 alone (AVX512_BF16, such as
+    AMD's from Zen 4 on) twice, and without either several times more slowly. Measured, in some milliseconds: flags tell
+    what a processor has, not what the libraries were allowed to use. The types in turns and the best of a few runs,
+    because whatever else the machine does can only make one slower; and on one thread, because several make small
+    products wait for each other, which hides what the units do.
     """
-
-    def best_seconds(dtype: torch.dtype) -> float:
-        matrix = torch.ones(512, 512, dtype=dtype)
-        seconds = []
-        for _ in range(6):
-            started = time.perf_counter()
-            matrix @ matrix
-            seconds.append(time.perf_counter() - started)
-        return min(seconds)
-
+    matrices = {dtype: torch.ones(512, 512, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)}
+    seconds = dict.fromkeys(matrices, float("inf"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return best_seconds(torch.bfloat16) * 2 < best_seconds(torch.float32)
+        for _ in range(6):
+            for dtype, matrix in matrices.items():
+                started = time.perf_counter()
+                matrix @ matrix
+                seconds[dtype] = min(seconds[dtype], time.perf_counter() - started)
     finally:
         torch.set_num_threads(threads)
+    return seconds[torch.bfloat16] * WORTH_ROUNDING < seconds[torch.float32]
 
 
 def autocast_dtype(precision: Precision, device: torch.device | None = None) -> torch.dtype:
@@ -138,7 +140,7 @@ def autocast_dtype(precision: Precision, device: torch.device | None = None) -> 
     if precision == "auto" and device is not None and device.type == "cuda":
         wants_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        wants_bf16 = precision == "bf16" or (precision == "auto" and has_matrix_units())
+        wants_bf16 = precision == "bf16" or (precision == "auto" and bf16_is_quicker())
     return torch.bfloat16 if wants_bf16 else torch.float32
 
 
