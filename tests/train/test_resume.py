@@ -71,7 +71,7 @@ def by_weights(network):
     return {"score": float(torch.sin(1e4 * network.head.weight.detach().sum()))}
 
 
-def run(axes, *, dtype=torch.float32, optimizer="adamw", state_path=None, stop_after=None):
+def run(axes, *, dtype=torch.float32, optimizer="muon", state_path=None, stop_after=None):
     """Train for `STEPS` steps, or stop once `stop_after` steps of this run are done."""
     done = []
 
@@ -109,7 +109,7 @@ def everything(state):
     )
 
 
-@pytest.mark.parametrize(("axes", "optimizer"), [(2, "adamw"), (3, "adamw"), (2, "sgd")])
+@pytest.mark.parametrize(("axes", "optimizer"), [(2, "muon"), (3, "muon"), (2, "adamw"), (2, "sgd")])
 @pytest.mark.parametrize("stop_after", range(1, STEPS + 1))
 def test_stopped_after_any_step_and_continued_is_the_same_to_the_bit(axes, optimizer, stop_after, tmp_path):
     whole, complete = run(axes, optimizer=optimizer)
@@ -150,8 +150,9 @@ def test_the_weights_lie_channels_last_before_and_after_a_resume(tmp_path):
     assert any(one.is_contiguous(memory_format=torch.channels_last) for one in weight.values() if one.ndim == 4)
     slots = state.optimizer.state_dict()["state"]
     for number, parameter in enumerate(state.network.parameters()):
-        assert slots[number]["exp_avg"].stride() == parameter.stride()
-        assert slots[number]["exp_avg_sq"].stride() == parameter.stride()
+        alike = [slot for slot in slots[number].values() if slot.shape == parameter.shape]
+        assert alike
+        assert all(slot.stride() == parameter.stride() for slot in alike)
 
 
 def fresh_state():

@@ -93,7 +93,7 @@ def make_plan(
             "batches": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
             f"{batches.batch} patches of {_times(patch)} px a step",
             "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
-            "train": f"AdamW, its rate up to {train.learning_rate:g} and down to 0 when the time is over, however "
+            "train": f"Muon, its rate up to {train.learning_rate:g} and down to 0 when the time is over, however "
             f"quick the machine is; weights are the mean of the last {train.average_share:.0%} of the steps",
             "mirror": _why_mirror(fingerprint, mirror=mirror),
         },
@@ -116,7 +116,7 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
         targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
         batches=BatchConfig(patch=patch, batch=1, foreground=0.0),
         loss=LossConfig(cross_entropy=1.0, dice=0.0),
-        train=TrainConfig(seed=seed, learning_rate=2e-4),
+        train=TrainConfig(seed=seed, optimizer="adamw", learning_rate=2e-4),
         mirror=False,
         reasons={
             "network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter",

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from segue.errors import TrainingError
 from segue.loss import LossConfig, total_loss
 from segue.model.unet import UNet, memory_format, network_from
 from segue.train.batches import Batch, Batches
+from segue.train.muon import Muon
 from segue.train.schedule import Pace, averaging_weight, learning_rate_factor
 from segue.train.settings import TrainConfig
 from segue.train.state import Record, TrainState, load_state, save_state, share_state
 from segue.train.world import World
+
+FILTERS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +101,15 @@ def _fresh_state(network: UNet, config: TrainConfig, device: torch.device) -> Tr
 
 
 def _optimizer(network: UNet, config: TrainConfig) -> torch.optim.Optimizer:
-    common: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
+    common: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     if config.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=config.momentum, **common)
-    return torch.optim.AdamW(network.parameters(), **common)
+        return torch.optim.SGD(network.parameters(), momentum=config.momentum, fused=True, **common)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(network.parameters(), fused=True, **common)
+    convolutions = [module for module in network.modules() if isinstance(module, FILTERS)]
+    # Between the image and the logits: the first and the last are no maps from features to features.
+    filters = [module.weight for module in convolutions[1:-1]]
+    return Muon(network.parameters(), filters=filters, momentum=config.momentum, **common)
 
 
 def _step(
@@ -112,7 +121,7 @@ def _step(
     network.train()
     rate = config.learning_rate * learning_rate_factor(progress, warmup=config.warmup)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group |= {"lr": rate, "dtype": batch.dtype}
     image = batch.image.contiguous(memory_format=memory_format(network.config.spatial_axes))
     with torch.autocast(image.device.type, batch.dtype, enabled=batch.dtype != torch.float32):
         logits = network(image)

@@ -31,15 +31,15 @@ class TrainConfig:
 
     seed: int = 0
     """All randomness of the training comes from this number."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """"adamw"; or "sgd": gradient descent with momentum, as Ronneberger et al. (2015) have it, for which the learning
-    rate has to be found anew."""
+    optimizer: Literal["muon", "adamw", "sgd"] = "muon"
+    """"muon", see `segue.train.muon`; "adamw"; or "sgd": gradient descent with momentum, as Ronneberger et al. (2015)
+    have it, for which the learning rate has to be found anew."""
     learning_rate: float = 2e-3
     """At its highest: it rises linearly in the `warmup` and falls as half a cosine to 0 at the end."""
     weight_decay: float = 0.02
     """Share of the weights, times the learning rate, that each step takes away."""
-    momentum: float = 0.99
-    """Share of the last step in the next ("sgd" only)."""
+    momentum: float = 0.95
+    """Share of the steps before in the next, "muon" and "sgd" only (0.99 in Ronneberger et al.)."""
     warmup: float = 0.05
     """Share of the training in which the learning rate rises."""
     largest_gradient: float = 2.0

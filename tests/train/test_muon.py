@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import nn
+
+from segue.train.muon import LENGTH, Muon, orthogonal
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("shape", [(5, 40), (40, 5), (16, 16), (1, 9)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_directions_stay_and_all_become_about_equally_long(shape, dtype):
+    matrix = random(*shape)
+    found = orthogonal(matrix.to(dtype)).float()
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    lengths = left.T @ found @ right.T
+    assert ((lengths.diagonal() > 0.5) & (lengths.diagonal() < 1.4)).all()
+    between = lengths - torch.diag(lengths.diagonal())
+    assert between.abs().max() < (1e-4 if dtype == torch.float32 else 0.05)
+
+
+def test_a_direction_a_hundred_times_weaker_than_another_becomes_as_long():
+    left, right = (torch.linalg.qr(random(8, 8, seed=seed)).Q for seed in (1, 2))
+    matrix = left @ torch.diag(torch.tensor([1.0] * 7 + [0.01])) @ right
+    lengths = (left.T @ orthogonal(matrix) @ right.T).diagonal()
+    assert lengths.min() > 0.5
+    assert lengths.max() < 1.4
+
+
+def test_no_gradient_is_no_step():
+    assert orthogonal(torch.zeros(3, 5)).abs().max() == 0
+
+
+def test_filters_with_more_outputs_than_inputs_go_farther():
+    # All values of what comes out change as much as those of what goes in (Jordan et al.).
+    filters = nn.Parameter(torch.zeros(12, 3, 1, 1))
+    gradient = random(12, 3, 1, 1)
+    filters.grad = gradient.clone()
+    Muon([filters], filters=[filters], lr=0.1, weight_decay=0.0, momentum=0.9).step()
+    expected = -0.1 * LENGTH * 2 * orthogonal(gradient.flatten(1)).view(gradient.shape)
+    torch.testing.assert_close(filters.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (3, 3, 3), (1, 3, 3)])
+def test_the_first_step_of_filters_is_their_orthogonal_gradient_and_the_decay(kernel):
+    filters = nn.Parameter(random(6, 4, *kernel))
+    before, gradient = filters.detach().clone(), random(6, 4, *kernel, seed=1)
+    filters.grad = gradient.clone()
+    Muon([filters], filters=[filters], lr=0.1, weight_decay=0.3, momentum=0.9).step()
+    rows = orthogonal(gradient.flatten(1)).view(gradient.shape)  # the order of columns says nothing
+    expected = before * (1 - 0.1 * 0.3) - 0.1 * LENGTH * rows
+    torch.testing.assert_close(filters.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_momentum_is_that_of_nesterov():
+    filters = nn.Parameter(torch.zeros(3, 7))
+    optimizer = Muon([filters], filters=[filters], lr=1.0, weight_decay=0.0, momentum=0.8)
+    first, second = random(3, 7, seed=1), random(3, 7, seed=2)
+    for gradient in (first, second):
+        before = filters.detach().clone()
+        filters.grad = gradient.clone()
+        optimizer.step()
+    momentum = 0.8 * first + second
+    expected = before - LENGTH * orthogonal(second + 0.8 * momentum)
+    torch.testing.assert_close(filters.detach(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_no_filter_goes_as_with_adamw():
+    mine, theirs = ([nn.Parameter(random(4)), nn.Parameter(random(2, 3, 3, 3))] for _ in range(2))
+    filters = nn.Parameter(random(4, 2, 3, 3))
+    optimizers = (
+        Muon([*mine, filters], filters=[filters], momentum=0.95, lr=0.01, weight_decay=0.1),
+        torch.optim.AdamW(theirs, fused=True, lr=0.01, weight_decay=0.1),
+    )
+    for step in range(3):
+        for parameters in ([*mine, filters], theirs):
+            for parameter in parameters:
+                parameter.grad = random(*parameter.shape, seed=step)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True))
+
+
+def test_matrices_are_multiplied_in_the_type_that_the_group_names():
+    answers = []
+    for dtype in (torch.float32, torch.bfloat16):
+        filters = nn.Parameter(torch.zeros(6, 4, 3, 3))
+        filters.grad = random(6, 4, 3, 3)
+        optimizer = Muon([filters], filters=[filters], lr=0.1, weight_decay=0.0, momentum=0.9)
+        optimizer.param_groups[0]["dtype"] = dtype
+        optimizer.step()
+        answers.append(filters.detach())
+    assert not torch.equal(*answers)
+    torch.testing.assert_close(*answers, rtol=0.05, atol=0.05)
