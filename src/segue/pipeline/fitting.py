@@ -43,7 +43,7 @@ from segue.train.world import World
 from segue.trained import Model
 from segue.units import format_duration, parse_duration
 
-FINAL_SHARE = 0.04
+FINAL_SHARE = 0.1
 """Share of a time budget that is kept free for the last look at the held-out images and for writing the model."""
 
 SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING = 180, 500
