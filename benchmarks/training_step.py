@@ -5,9 +5,10 @@
 Every contestant is a process of its own that waits for its turn: a round gives each of them `--steps` steps, one after
 the other, so that all meet the same moments of the machine. The first round warms up and is thrown away. "equal" has
 the network of `benchmarks/peers/plain_network.py` at that width, up to the kind of normalisation, "own" is the network
-that the tool would choose (independent of the width). Segue and the plain network have the same number of parameters,
-which is checked. Share of the matrix product: the counted operations of the plain network's step, over the best step,
-over the best rate of a product of two 4096x4096 matrices in bf16 in the same rounds.
+that the tool would choose (independent of the width). All but nnU-Net move the weights by Adam or AdamW, as the plain
+network does; "segue with muon" has the optimiser of its plans. Segue and the plain network have the same number of
+parameters, which is checked. Share of the matrix product: the counted operations of the plain network's step, over the
+best step, over the best rate of a product of two 4096x4096 matrices in bf16 in the same rounds.
 
 With --volumes it is a step of 2 x 64x64x64, at widths 16 and 32 unless --widths says otherwise, without nnU-Net.
 MONAI's "equal" network then has one pooling more than the others.
@@ -62,9 +63,10 @@ class Contestant:
     """Whether it depends on the width."""
 
 
-AUGMENTED = "segue with augmentation"
+AUGMENTED, MUON = "segue with augmentation", "segue with muon"
 CONTESTANTS = {
     "segue": Contestant("segue", "segue_network.py", {}),
+    MUON: Contestant("segue", "segue_network.py", {"optimizer": "muon"}),
     AUGMENTED: Contestant("segue", "segue_network.py", {"augmented": True}),
     "plain": Contestant("segue", "plain_network.py", {}),
     "nnunet equal": Contestant("nnunet", "nnunet_network.py", {"own": False}),
@@ -148,7 +150,7 @@ def summarise(seconds: dict[str, list[float]], flops: dict[str, int]) -> dict[st
         if "segue" in best and not name.startswith("product"):
             row["times_segue_best"] = best[name] / best["segue"]
             row["times_segue_median"] = median[name] / median["segue"]
-        if "product bf16" in rate and name in ("segue", AUGMENTED, "plain"):
+        if "product bf16" in rate and name in ("segue", AUGMENTED, MUON, "plain"):
             row["share_of_bf16_product"] = flops["step"] / best[name] / rate["product bf16"]
         rows[name] = row
     return {"flops_of_a_step": flops["step"], "parameters": flops["parameters"], "product_flops": rate, "steps": rows}

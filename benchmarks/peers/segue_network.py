@@ -80,7 +80,7 @@ def augmented(spec: dict):
 
 
 def step(spec: dict) -> None:
-    """Segue's training loop, which pauses between the rounds."""
+    """Segue's training loop, which pauses between the rounds. The optimiser is that of the others unless it is said."""
     keep_freed_memory()
     batches = augmented(spec) if spec.get("augmented") else SameBatch(spec)
     network = UNet(config_of(spec))
@@ -92,7 +92,7 @@ def step(spec: dict) -> None:
             network,
             batches,
             pace=StepPace(10**9),
-            config=TrainConfig(validations=1),
+            config=TrainConfig(validations=1, optimizer=spec.get("optimizer", "adamw")),
             loss=LossConfig(),
             validate=lambda _: {},
             observer=Observer(should_stop=lambda: not rounds.tick()),
