@@ -1,4 +1,4 @@
-"""Segue's own step and its own prediction, called as its trainings and its users call them."""
+"""Segue's own step and its own prediction, called as its trainings and its users call them, but for the optimiser."""
 
 import json
 import os

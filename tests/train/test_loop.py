@@ -9,7 +9,7 @@ from segue.loss import LossConfig
 from segue.model.unet import UNet, initialize, isotropic_config, network_from
 from segue.predict.infer import PredictConfig, predict
 from segue.train.batches import Batch
-from segue.train.loop import Observer, train
+from segue.train.loop import Observer, _optimizer, train
 from segue.train.schedule import StepPace, TimePace
 from segue.train.settings import TrainConfig
 from segue.train.state import Record, load_state, save_state
@@ -313,6 +313,36 @@ def test_gradient_descent_takes_the_gradient_and_a_share_of_the_step_before():
         first, second = gradients[0][name], gradients[1][name]
         torch.testing.assert_close(steps[1][name], start - rates[0] * first, msg=name)
         torch.testing.assert_close(steps[2][name], steps[1][name] - rates[1] * (second + 0.7 * first), msg=name)
+
+
+@pytest.mark.parametrize(("axes", "depth"), [(2, 0), (2, 2), (3, 1)])
+def test_muon_moves_all_convolutions_between_the_first_and_the_last(axes, depth):
+    network = UNet(isotropic_config(spatial_axes=axes, depth=depth, width=4, padding="same"))
+    optimizer = _optimizer(network, TrainConfig())
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    moved = {name for name, parameter in network.named_parameters() if "momentum_buffer" in optimizer.state[parameter]}
+    filters = {name for name, parameter in network.named_parameters() if parameter.ndim > 1}
+    first = "encoders.0.block.0.weight" if depth else "bottom.0.weight"
+    assert moved == filters - {first, "head.weight"}
+    assert moved
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_muon_has_the_momentum_of_the_settings_and_the_type_of_the_batch(momentum):
+    class Rounded(Disc):
+        def batch(self, step):
+            return replace(super().batch(step), dtype=torch.bfloat16)
+
+    gradients = []
+    network = fresh()
+    bottom = network.bottom[0].weight
+    bottom.register_hook(lambda slopes: gradients.append(slopes.clone()))
+    state, _ = run(1, network=network, batches=Rounded(), config=TrainConfig(momentum=momentum, largest_gradient=1e9))
+    (group,) = state.optimizer.param_groups
+    assert group["dtype"] == torch.bfloat16
+    torch.testing.assert_close(state.optimizer.state[bottom]["momentum_buffer"], (1 - momentum) * gradients[0])
 
 
 def test_weights_decay_by_their_share_times_the_rate():

@@ -21,26 +21,17 @@ def test_directions_stay_and_all_become_about_equally_long(shape, dtype):
     assert between.abs().max() < (1e-4 if dtype == torch.float32 else 0.05)
 
 
-def test_a_direction_a_hundred_times_weaker_than_another_becomes_as_long():
+@pytest.mark.parametrize("weakest", [0.5, 0.1, 0.01])
+def test_directions_much_weaker_than_others_become_about_as_long(weakest):
     left, right = (torch.linalg.qr(random(8, 8, seed=seed)).Q for seed in (1, 2))
-    matrix = left @ torch.diag(torch.tensor([1.0] * 7 + [0.01])) @ right
+    matrix = left @ torch.diag(torch.tensor([1.0] * 4 + [0.7] * 3 + [weakest])) @ right
     lengths = (left.T @ orthogonal(matrix) @ right.T).diagonal()
-    assert lengths.min() > 0.5
-    assert lengths.max() < 1.4
+    assert lengths.min() > 0.68
+    assert lengths.max() < 1.21
 
 
-def test_no_gradient_is_no_step():
+def test_a_matrix_of_zeros_stays_one():
     assert orthogonal(torch.zeros(3, 5)).abs().max() == 0
-
-
-def test_filters_with_more_outputs_than_inputs_go_farther():
-    # All values of what comes out change as much as those of what goes in (Jordan et al.).
-    filters = nn.Parameter(torch.zeros(12, 3, 1, 1))
-    gradient = random(12, 3, 1, 1)
-    filters.grad = gradient.clone()
-    Muon([filters], filters=[filters], lr=0.1, weight_decay=0.0, momentum=0.9).step()
-    expected = -0.1 * LENGTH * 2 * orthogonal(gradient.flatten(1)).view(gradient.shape)
-    torch.testing.assert_close(filters.detach(), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", [(3, 3), (3, 3, 3), (1, 3, 3)])

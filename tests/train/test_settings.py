@@ -24,6 +24,7 @@ def test_batches_that_cannot_be_made_are_refused(settings, message):
     [
         ({"seed": -1}, "whole number from 0 to 4294967295, not -1"),
         ({"seed": 2**32}, "not 4294967296"),
+        ({"optimizer": "adam"}, 'one of muon, adamw, sgd, not "adam"'),
         ({"learning_rate": 0.0}, "learning_rate and largest_gradient are above 0"),
         ({"weight_decay": -0.1}, "weight_decay 0 or more"),
         ({"largest_gradient": 0.0}, "largest_gradient are above 0"),

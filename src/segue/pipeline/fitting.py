@@ -44,7 +44,7 @@ from segue.trained import Model
 from segue.units import format_duration, parse_duration
 
 FINAL_SHARE = 0.1
-"""Share of a time budget that is kept free for the last look at the held-out images and for writing the model."""
+"""At most this share of a budget is kept free for the last look at the held-out images and for writing the model."""
 
 SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING = 180, 500
 """From such a budget, or so many steps, kernels are compiled: it takes ten seconds and saves a twelfth of the rest."""

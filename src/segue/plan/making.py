@@ -101,7 +101,7 @@ def make_plan(
 
 
 def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
-    """The network, the weights and the loss of 2015; the optimiser is ours (the paper's needs days on a processor).
+    """The network, the weights and the loss of 2015; the optimiser is AdamW (the paper's needs days on a processor).
 
     Volumes have one pooling less and patches of 116 voxels, as in Cicek et al. (2016).
     """
@@ -116,7 +116,7 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
         targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
         batches=BatchConfig(patch=patch, batch=1, foreground=0.0),
         loss=LossConfig(cross_entropy=1.0, dice=0.0),
-        train=TrainConfig(seed=seed, optimizer="adamw", learning_rate=2e-4),
+        train=TrainConfig(seed=seed, optimizer="adamw", learning_rate=2e-4, momentum=0.99),
         mirror=False,
         reasons={
             "network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter",

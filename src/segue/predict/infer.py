@@ -112,7 +112,7 @@ def cut(pixels: Readable, tile: Tile) -> NDArray[np.float32]:
 
 @cache
 def bf16_is_quicker() -> bool:
-    """Whether this processor multiplies matrices in bf16 quicker than in fp32.
+    """Whether this processor computes in bf16 clearly quicker than in fp32, WORTH_ROUNDING times.
 
     With matrix units (AMX) it does so up to 8 times as fast, with instructions for bf16 alone (AVX512_BF16, such as
     AMD's from Zen 4 on) twice, and without either several times more slowly. Measured, in some milliseconds: flags tell
@@ -120,6 +120,8 @@ def bf16_is_quicker() -> bool:
     because whatever else the machine does can only make one slower; and on one thread, because several make small
     products wait for each other, which hides what the units do.
     """
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # else convolutions are not what the products promise
+        return False
     matrices = {dtype: torch.ones(512, 512, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)}
     seconds = dict.fromkeys(matrices, float("inf"))
     threads = torch.get_num_threads()

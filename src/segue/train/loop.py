@@ -25,7 +25,7 @@ from segue.train.settings import TrainConfig
 from segue.train.state import Record, TrainState, load_state, save_state, share_state
 from segue.train.world import World
 
-FILTERS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def _optimizer(network: UNet, config: TrainConfig) -> torch.optim.Optimizer:
         return torch.optim.SGD(network.parameters(), momentum=config.momentum, fused=True, **common)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(network.parameters(), fused=True, **common)
-    convolutions = [module for module in network.modules() if isinstance(module, FILTERS)]
+    convolutions = [module for module in network.modules() if isinstance(module, CONVOLUTIONS)]
     # Between the image and the logits: the first and the last are no maps from features to features.
     filters = [module.weight for module in convolutions[1:-1]]
     return Muon(network.parameters(), filters=filters, momentum=config.momentum, **common)
@@ -121,7 +121,7 @@ def _step(
     network.train()
     rate = config.learning_rate * learning_rate_factor(progress, warmup=config.warmup)
     for group in optimizer.param_groups:
-        group |= {"lr": rate, "dtype": batch.dtype}
+        group |= {"lr": rate, "dtype": batch.dtype}  # in which Muon multiplies
     image = batch.image.contiguous(memory_format=memory_format(network.config.spatial_axes))
     with torch.autocast(image.device.type, batch.dtype, enabled=batch.dtype != torch.float32):
         logits = network(image)

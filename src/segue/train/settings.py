@@ -1,9 +1,11 @@
 """The settings of a training: plain data, without torch, so that a plan can be made and shown without it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from segue.errors import UsageError
+
+Optimizer = Literal["muon", "adamw", "sgd"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,12 @@ class TrainConfig:
 
     seed: int = 0
     """All randomness of the training comes from this number."""
-    optimizer: Literal["muon", "adamw", "sgd"] = "muon"
+    optimizer: Optimizer = "muon"
     """"muon", see `segue.train.muon`; "adamw"; or "sgd": gradient descent with momentum, as Ronneberger et al. (2015)
     have it, for which the learning rate has to be found anew."""
     learning_rate: float = 2e-3
-    """At its highest: it rises linearly in the `warmup` and falls as half a cosine to 0 at the end."""
+    """At its highest: it rises linearly in the `warmup` and falls as half a cosine to 0 at the end. Muon's steps are
+    ten times as long."""
     weight_decay: float = 0.02
     """Share of the weights, times the learning rate, that each step takes away."""
     momentum: float = 0.95
@@ -54,6 +57,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"a seed is a whole number from 0 to 4294967295, not {self.seed}")
+        if self.optimizer not in get_args(Optimizer):
+            raise UsageError(f'the optimizer is one of {", ".join(get_args(Optimizer))}, not "{self.optimizer}"')
         if self.learning_rate <= 0 or self.weight_decay < 0 or self.largest_gradient <= 0:
             raise UsageError("learning_rate and largest_gradient are above 0, weight_decay 0 or more")
         if not 0 <= self.momentum < 1:
