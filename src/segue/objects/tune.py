@@ -27,7 +27,7 @@ GRID: dict[str, list[Any]] = {
 """Values to try, the settings that matter most first."""
 EVALUATIONS = 40
 """Decodings that are tried, at most, unless the caller says otherwise."""
-USUAL_EVALUATIONS = 25
+USUAL_EVALUATIONS = 22
 """Decodings that mostly suffice until none is better: 21 on each of three sets of nuclei, in 2D and 3D."""
 CONFIDENCES = (0.0, 0.6, 0.7, 0.75, 0.8, 0.85)
 """Values to try for `smallest_confidence`."""

@@ -14,7 +14,7 @@ ALL_AVERAGED, AVERAGED_EVERY = 100, 4
 """After so many steps only each fourth counts in the moving average: to look at all weights takes 3 % of a wide
 network's step, and the weights of neighbouring steps are alike."""
 
-CAUTION = 1.25
+CAUTION = 1.15
 """What the end is expected to take is kept free so many times."""
 
 
