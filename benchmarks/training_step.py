@@ -7,8 +7,8 @@ the other, so that all meet the same moments of the machine. The first round war
 the network of `benchmarks/peers/plain_network.py` at that width, up to the kind of normalisation, "own" is the network
 that the tool would choose (independent of the width). All but nnU-Net and "segue with muon", which has the optimiser of
 Segue's plans, move the weights by Adam or AdamW. Segue and the plain network have the same number of parameters, which
-is checked. Share of the matrix product: the counted operations of the plain network's step, over the
-best step, over the best rate of a product of two 4096x4096 matrices in bf16 in the same rounds.
+is checked. Share of the matrix product: the counted operations of the plain network's step, over the best step, over
+the best rate of a product of two 4096x4096 matrices in bf16 in the same rounds.
 
 With --volumes it is a step of 2 x 64x64x64, at widths 16 and 32 unless --widths says otherwise, without nnU-Net.
 MONAI's "equal" network then has one pooling more than the others.

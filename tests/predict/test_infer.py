@@ -220,9 +220,17 @@ def test_bf16_is_chosen_where_its_product_takes_clearly_less_time_than_that_of_f
             nonlocal moment
             moment += self.seconds
 
+    monkeypatch.setattr("segue.predict.infer.has_onednn", lambda *_: True)
     monkeypatch.setattr("segue.predict.infer.torch.ones", lambda *sizes, dtype: Product(dtype))
     monkeypatch.setattr("segue.predict.infer.time.perf_counter", lambda: moment)
     assert infer.bf16_is_quicker.__wrapped__() == expected
+
+
+def test_without_onednn_bf16_is_not_chosen(monkeypatch):
+    # As on macOS with Apple's processors, where PyTorch does not even have the question after its bf16.
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    monkeypatch.delattr("torch.ops.mkldnn._is_mkldnn_bf16_supported")
+    assert not infer.bf16_is_quicker.__wrapped__()
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cuda", (False, False, True)), ("cpu", (True, True, False))])

@@ -26,7 +26,7 @@ def worst(answer: torch.Tensor, expected: torch.Tensor) -> float:
 def engine(request, monkeypatch):
     """With the quick convolutions of this processor, and as if it had none."""
     if not request.param:
-        monkeypatch.setattr(layers, "_has_onednn", lambda _device, _dtype: False)
+        monkeypatch.setattr(layers, "has_onednn", lambda _device, _dtype: False)
 
 
 @pytest.mark.usefixtures("engine")

@@ -18,6 +18,7 @@ from segue.io.scratch import Readable
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, UNetConfig
 from segue.predict.crew import crew
+from segue.predict.layers import has_onednn
 from segue.predict.levels import Box
 from segue.predict.quick import DEFAULT_MEMORY, QuickUNet, Runner
 from segue.predict.tile_choice import choose_tile
@@ -120,7 +121,7 @@ def bf16_is_quicker() -> bool:
     because whatever else the machine does can only make one slower; and on one thread, because several make small
     products wait for each other, which hides what the units do.
     """
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # else convolutions are not what the products promise
+    if not has_onednn(torch.device("cpu"), torch.bfloat16):  # then convolutions are not what the products promise
         return False
     matrices = {dtype: torch.ones(512, 512, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)}
     seconds = dict.fromkeys(matrices, float("inf"))

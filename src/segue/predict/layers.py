@@ -91,7 +91,7 @@ class Convolution:
         self._relu = relu
         self._bias = bias.to(dtype)
         self._ones = (1,) * self._axes
-        self._onednn = _has_onednn(weight.device, dtype)
+        self._onednn = has_onednn(weight.device, dtype)
         weight = weight.to(dtype, memory_format=memory_format(self._axes))
         if self._onednn and any(self._padding):
             weight = _laid_out(weight, self._padding, (USUAL_LENGTH,) * self._axes)
@@ -194,7 +194,7 @@ def _laid_out(weight: Tensor, padding: Sequence[int], size: Sequence[int]) -> Te
     return laid_out
 
 
-def _has_onednn(device: torch.device, dtype: torch.dtype) -> bool:
+def has_onednn(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether oneDNN computes convolutions of this type here."""
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
