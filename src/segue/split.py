@@ -11,7 +11,7 @@ A class that only one group shows is never given to validation, nor cut: it woul
 there is no other group at all its images are cut nevertheless.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ import numpy as np
 from segue.errors import UsageError
 from segue.fingerprint import Examination
 from segue.fingerprint.measures import ImageMeasure, LabelMeasure
+from segue.grouping import connected_groups
 from segue.io.natural import natural_key
 
 FEWEST_GROUPS = 6
@@ -158,24 +159,13 @@ def split_pairs(
 
 def gather_groups(members: Sequence[Member]) -> list[tuple[int, ...]]:
     """The places of images that have to stay together, by group or as twins, also over several steps."""
-    leader = list(range(len(members)))
-
-    def find(place: int) -> int:
-        while leader[place] != place:
-            place = leader[place]
-        return place
-
     first: dict[tuple[str, object], int] = {}
+    pairs: list[tuple[int, int]] = []
     for place, member in enumerate(members):
         bonds: list[tuple[str, object]] = [("twins", member.twins)] if member.twins is not None else []
         bonds += [("group", member.group)] if member.group else []
-        for bond in bonds:
-            one, other = sorted((find(first.setdefault(bond, place)), find(place)))
-            leader[other] = one
-    together: dict[int, list[int]] = defaultdict(list)
-    for place in range(len(members)):
-        together[find(place)].append(place)
-    return [tuple(group) for group in together.values()]
+        pairs += [(first.setdefault(bond, place), place) for bond in bonds]
+    return connected_groups(len(members), pairs)
 
 
 def _order(member: Member) -> tuple[object, ...]:

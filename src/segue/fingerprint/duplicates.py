@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.fingerprint.measures import ImageMeasure
+from segue.grouping import connected_groups
 
 _ALIKE = 0.95
 """Correlation of two thumbnails from which images count as near-duplicates."""
@@ -34,32 +35,15 @@ def similar_images(images: Sequence[ImageMeasure]) -> list[Group]:
     Only images of the same shape (or turned by 90 degrees) and number of channels are compared, by the
     correlation of their thumbnails; of many images also as neighbours in a slow sequence.
     """
-    leader = list(range(len(images)))
-
-    def find(index: int) -> int:
-        while leader[index] != index:
-            index = leader[index]
-        return index
-
-    def join(one: int, other: int) -> None:
-        one, other = sorted((find(one), find(other)))
-        leader[other] = one
-
-    for group in equal_images(images):
-        for index in group[1:]:
-            join(group[0], index)
+    bonds = [(group[0], index) for group in equal_images(images) for index in group[1:]]
     for members in _comparable(images):
         thumbnails = _prepare([images[index] for index in members])
         if len(members) >= _ENOUGH_FOR_MEAN:
             pairs = _alike(_without_common(thumbnails)) + _neighbours(thumbnails)
         else:
             pairs = _alike(thumbnails)
-        for one, other in pairs:
-            join(members[one], members[other])
-    groups: dict[int, list[int]] = defaultdict(list)
-    for index in range(len(images)):
-        groups[find(index)].append(index)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
+        bonds += [(members[one], members[other]) for one, other in pairs]
+    return [group for group in connected_groups(len(images), bonds) if len(group) > 1]
 
 
 def _comparable(images: Sequence[ImageMeasure]) -> list[list[int]]:
