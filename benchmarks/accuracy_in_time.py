@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.curves import draw_curves
+from benchmarks.curves import draw_curves, name_of
 from benchmarks.data_sets import DATA_ROOT, DATA_SETS, cut
 from benchmarks.peers import ROOT, interpreter
 from benchmarks.trials import SCRATCH, Results, Trial, TrialFailedError, run_trial
@@ -32,7 +32,7 @@ SHOWN = {
 def table(rows: list[dict[str, Any]]) -> str:
     """All trials as a table in Markdown."""
     lines = [
-        "| Data | Tool | Minutes | Cores | Steps | Scores on the held-out images | An image |",
+        "| Data | Tool | Minutes | Ran on | Steps | Scores on the held-out images | An image |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in sorted(rows, key=lambda one: (one["data"], one["minutes"], one["tool"])):
@@ -46,7 +46,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             row["data"],
             tool,
             f"{row['minutes']:g}",
-            str(row["machine"]["cores"]),
+            name_of(row["machine"]),
             f"{row['steps']:,}",
             scores,
             f"{row['seconds_an_image']:.3f} s",

@@ -1,4 +1,4 @@
-"""The picture of scores against minutes of training: one panel a data set, one line a tool and number of cores."""
+"""The picture of scores against minutes of training: one panel a data set, one line a tool and what it ran on."""
 
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,15 @@ TITLES = {
 }
 
 
-def _line(row: dict[str, Any]) -> tuple[str, str, int]:
+def name_of(machine: dict[str, Any]) -> str:
+    """Such as "2 cores of Intel Xeon"."""
+    processor = machine["processor"].replace("(R)", "").removesuffix(" Processor")
+    return f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''} of {processor}"
+
+
+def _line(row: dict[str, Any]) -> tuple[str, str, str]:
     """What the trials of one line have in common."""
-    return row["tool"], row["options"], row["machine"]["cores"]
+    return row["tool"], row["options"], name_of(row["machine"])
 
 
 def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
@@ -37,7 +43,7 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
         axes = figure.add_subplot(lines, columns, place)
         own = [row for row in rows if row["data"] == data]
         for line in sorted({_line(row) for row in own}):
-            tool, options, cores = line
+            tool, options, machine = line
             points = sorted((row for row in own if _line(row) == line), key=lambda row: row["minutes"])
             scores = [row["metrics"][DATA_SETS[data].score] for row in points]
             middle = [score["mean"] for score in scores]
@@ -53,8 +59,8 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
                 marker=MARKS[tool],
                 capsize=3,
                 linestyle="--" if options else "-",
-                markerfacecolor=COLOURS[tool] if cores > 1 else "white",
-                label=f"{NAMES[tool]} {options}".strip() + f" ({cores} core{'s' if cores > 1 else ''})",
+                markerfacecolor="white" if machine.startswith("1 ") else COLOURS[tool],
+                label=f"{NAMES[tool]} {options}".strip() + f", {machine}",
             )
         minutes = sorted({row["minutes"] for row in own})
         axes.set_xscale("log")
@@ -63,7 +69,7 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
         axes.set_xlabel("minutes of training")
         axes.set_title(TITLES[data], fontsize=10)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=7)
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})

@@ -41,7 +41,8 @@ from segue.objects.decode import fill_holes
 from segue.objects.numbers import renumber
 from segue.objects.overlaps import THRESHOLDS, count_overlaps
 from segue.objects.tune import CONFIDENCES, SIZE_QUANTILES
-from segue.pipeline.preparing import examined, prepare, sides
+from segue.pipeline.judges import sides
+from segue.pipeline.preparing import examined, prepare
 from segue.plan import Plan, make_plan
 from segue.predict.infer import PredictConfig, autocast_dtype
 from segue.predict.infer import predict as predict_with

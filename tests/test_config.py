@@ -83,6 +83,13 @@ def test_a_plan_comes_back_from_toml_without_its_reasons(kind):
     assert plan_to_toml(plan_from_toml(text, source="plan.toml")).count("# ") == 1  # the reasons were comments
 
 
+def test_a_reason_that_names_a_file_of_several_lines_stays_a_comment():
+    plan = replace(USUAL, reasons={"network": "as in a\nwidth = 3\r\x85\u2028b\x00.png"})
+    text = plan_to_toml(plan)
+    assert "# network: as in a width = 3   b .png\n" in text
+    assert plan_from_toml(text, source="plan.toml") == replace(plan, reasons={})
+
+
 def test_the_reasons_are_comments_for_whoever_edits_the_plan():
     text = plan_to_toml(USUAL)
     assert "# network: because\n# patch: images are small\n" in text

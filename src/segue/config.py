@@ -37,8 +37,13 @@ def plan_to_toml(plan: Plan) -> str:
     plain = plan_to_dict(plan)
     reasons = plain.pop("reasons")
     lines = ["# The plan of a training: edit it and give it back with 'segue train --config'."]
-    lines += [f"# {name}: {reason}" for name, reason in reasons.items()]
+    lines += [f"# {name}: {_printable(reason)}" for name, reason in reasons.items()]
     return "\n".join([*lines, "", *_table(plain, ())]) + "\n"
+
+
+def _printable(text: str) -> str:
+    """On one line, as a comment has to be: reasons name files, whose names may hold anything."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def plan_from_toml(text: str, *, source: str) -> Plan:

@@ -52,15 +52,19 @@ SEGUE = ["-m", "segue"]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *SEGUE]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("processes") / "data"
-    for seed in range(6):
+def write_cells(root, seeds):
+    for seed in seeds:
         image, labels = simulate_cells((64, 64), seed=seed)
         # No two pixels are equal: which of two maxima a pooling takes would hang on the last bit.
         noise = np.random.default_rng(seed).normal(0, 5, image.pixels.shape).astype(np.float32)
         write_image(root / "images" / f"{seed}.tif", replace(image, pixels=image.pixels + noise))
         write_labels(root / "masks" / f"{seed}.tif", labels.ids, space=labels.space, kind="objects")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("processes") / "data"
+    write_cells(root, range(6))
     (root / "plan.toml").write_text(PLAN)
     return root
 
@@ -151,6 +155,16 @@ def test_two_processes_give_what_one_gives_and_go_on_after_one_was_killed(data, 
         # Rounding grows from step to step. Against the way that the weights have gone it stays small.
         assert np.linalg.norm(two[name] - tensor) <= 0.15 * np.linalg.norm(tensor - first[name]), name
     assert sorted(path.name for path in state.parent.iterdir()) == ["history.jsonl", "last.segue", "plan.toml"]
+
+
+@pytest.mark.slow
+def test_a_data_set_of_its_own_judges_in_the_first_of_two_processes(data, tmp_path):
+    write_cells(tmp_path / "val", range(6, 9))
+    code, out, err = finished(start(TORCHRUN, data, tmp_path / "m.segue", "--val", str(tmp_path / "val")))
+    assert code == 0, err
+    assert json.loads(out)["validation"]["images"] == 3
+    assert err.count("6 to learn from, 3 held out") == 1
+    assert err.count("another data set judges; no image of it was found to look like") == 1
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,7 @@ def test_a_data_set_to_judge_with_is_judged_with(train, world, segue, tmp_path):
     answer = segue(*train("--val", tmp_path / "val", "--json"))
     assert answer.code == 0
     assert "8 to learn from, 8 held out" in answer.err
+    assert re.search(r"8 of 8 look like images that are learnt from \((\S+) like the learnt \1, ", answer.err)
     assert json.loads(answer.out)["validation"]["images"] == 8
 
 

@@ -18,6 +18,7 @@ from segue.io.tensors import read_tensors, write_tensors
 from segue.model.file import read_model
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.fitting import fit
+from segue.pipeline.judges import OWN_SET
 from segue.pipeline.run_folder import run_folder, run_folder_of
 from segue.pipeline.wishes import FitConfig, FitObserver
 from segue.plan import make_plan
@@ -173,9 +174,11 @@ def test_a_data_set_of_ones_own_judges_alone(cells, tmp_path, write_cells, tiny_
         cells,
         validation=find_pairs(others),
         config=FitConfig(steps=1, plan=tiny_plan(cells)),
-        observer=FitObserver(on_plan=lambda plan, train, held: told.append((train, held))),
+        observer=FitObserver(
+            on_plan=lambda plan, train, held: told.append((train, held, plan.reasons["validation_fraction"]))
+        ),
     )
-    assert told == [(8, 2)]
+    assert told == [(8, 2, OWN_SET)]
     assert [row["name"] for row in model.header.training["validation"]["per_image"]] == ["other-90", "other-91"]
 
 

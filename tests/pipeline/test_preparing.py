@@ -11,7 +11,7 @@ from segue.io.images import write_image, write_labels
 from segue.io.labels import LabelSpec
 from segue.normalize import normalize
 from segue.pipeline.fitting import fit
-from segue.pipeline.preparing import examined, prepare, spec_to_judge
+from segue.pipeline.preparing import examined, prepare
 from segue.pipeline.wishes import FitConfig
 from segue.plan import make_plan
 from segue.resample import resample_labels, resample_values, with_pixel_size
@@ -142,27 +142,3 @@ def test_a_model_of_a_mixed_set_keeps_its_pixel_size_and_is_judged_on_the_images
         image, labels = read_pair(pair, CLASSES)
         assert model.labels(image).ids.shape == labels.ids.shape
     assert model.header.training["validation"]["images"] > 0
-
-
-NAMED = LabelSpec(kind="classes", classes=("background", "nerve", "vessel"), values={0: 0, 1: 1, 2: 2})
-
-
-@pytest.mark.parametrize(
-    "more", ["", "values = { 0 = 0, 1 = 1, 2 = 2 }"], ids=["the names alone", "also what the masks hold"]
-)
-def test_masks_to_judge_with_whose_classes_are_listed_in_another_order_are_refused(tmp_path, more):
-    learn, judge = write_set(tmp_path / "learn"), write_set(tmp_path / "judge")
-    labels = 'labels = "classes"\n' if more else ""
-    (judge / "dataset.toml").write_text(f'{labels}classes = ["background", "vessel", "nerve"]\n{more}')
-    with pytest.raises(DatasetError, match=r"judge: its classes are background, vessel, nerve, but those of .*learn"):
-        spec_to_judge(find_pairs(judge), find_pairs(learn), NAMED)
-
-
-def test_masks_to_judge_with_may_name_their_classes_otherwise_or_alike_with_other_values(tmp_path):
-    learn, judge = write_set(tmp_path / "learn"), write_set(tmp_path / "judge")
-    for names, values in ((("background", "nerve", "vessel"), "100"), (("outside", "nerve fibre", "vein"), "2")):
-        listed = ", ".join(f'"{name}"' for name in names)
-        (judge / "dataset.toml").write_text(
-            f'labels = "classes"\nclasses = [{listed}]\nvalues = {{ 0 = 0, 1 = 1, {values} = 2 }}'
-        )
-        assert spec_to_judge(find_pairs(judge), find_pairs(learn), NAMED).classes == names

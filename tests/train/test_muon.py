@@ -87,11 +87,11 @@ def test_matrices_are_multiplied_in_the_type_that_the_group_names():
     torch.testing.assert_close(*answers, rtol=0.05, atol=0.05)
 
 
-def test_many_rows_move_as_several_matrices(monkeypatch):
+def test_many_rows_move_as_several_matrices_of_nearly_equal_size(monkeypatch):
     monkeypatch.setattr("segue.train.muon.MOST_ROWS", 4)
     filters = nn.Parameter(torch.zeros(10, 8))
     filters.grad = random(10, 8)
     gradient = filters.grad.clone()
     Muon([filters], filters=[filters], lr=1.0, weight_decay=0.0, momentum=0.0).step()
-    expected = [-LENGTH * orthogonal(rows) for rows in (gradient[:4], gradient[4:8], gradient[8:])]
+    expected = [-LENGTH * orthogonal(rows) for rows in (gradient[:4], gradient[4:7], gradient[7:])]
     torch.testing.assert_close(filters.detach(), torch.cat(expected))

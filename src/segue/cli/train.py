@@ -240,7 +240,7 @@ def _result(model: "Model", config: "FitConfig") -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise MissingInputError(f"{path}: there is no such plan") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -30,20 +30,26 @@ def equal_images(images: Sequence[ImageMeasure]) -> list[Group]:
 
 
 def similar_images(images: Sequence[ImageMeasure]) -> list[Group]:
-    """Groups of the indices of images that are equal or nearly, each ascending; also flipped and turned ones.
+    """Groups of the indices of images that `similar_pairs` lead from one to the other, each ascending."""
+    return [group for group in connected_groups(len(images), similar_pairs(images)) if len(group) > 1]
+
+
+def similar_pairs(images: Sequence[ImageMeasure]) -> list[tuple[int, int]]:
+    """Pairs of the indices of images that are equal or nearly; also flipped and turned ones.
 
     Only images of the same shape (or turned by 90 degrees) and number of channels are compared, by the
-    correlation of their thumbnails; of many images also as neighbours in a slow sequence.
+    correlation of their thumbnails; of many images also as neighbours in a slow sequence. Of several equal images
+    each makes a pair with the first.
     """
-    bonds = [(group[0], index) for group in equal_images(images) for index in group[1:]]
+    found = [(group[0], index) for group in equal_images(images) for index in group[1:]]
     for members in _comparable(images):
         thumbnails = _prepare([images[index] for index in members])
         if len(members) >= _ENOUGH_FOR_MEAN:
-            pairs = _alike(_without_common(thumbnails)) + _neighbours(thumbnails)
+            pairs = _alike(thumbnails, np.median(thumbnails, axis=0)) + _neighbours(thumbnails)
         else:
-            pairs = _alike(thumbnails)
-        bonds += [(members[one], members[other]) for one, other in pairs]
-    return [group for group in connected_groups(len(images), bonds) if len(group) > 1]
+            pairs = _alike(thumbnails, np.zeros_like(thumbnails[0]))
+        found += [(members[one], members[other]) for one, other in pairs]
+    return found
 
 
 def _comparable(images: Sequence[ImageMeasure]) -> list[list[int]]:
@@ -65,9 +71,9 @@ def _prepare(images: Sequence[ImageMeasure]) -> NDArray[np.float64]:
     return _of_length_1(thumbnails)
 
 
-def _without_common(thumbnails: NDArray[np.float64]) -> NDArray[np.float64]:
+def _without(thumbnails: NDArray[np.float64], common: NDArray[np.float64]) -> NDArray[np.float64]:
     """Without what all have in common, again of mean 0 and length 1; those that are 0 stay so."""
-    rest = thumbnails - np.median(thumbnails, axis=0)
+    rest = thumbnails - common
     rest -= rest.mean(axis=(1, 2), keepdims=True)
     rest[~thumbnails.any(axis=(1, 2))] = 0
     return _of_length_1(rest)
@@ -97,17 +103,20 @@ def _neighbours(thumbnails: NDArray[np.float64]) -> list[tuple[int, int]]:
     return _pairs(near & (details @ details.T >= _DETAILS_ALIKE))
 
 
-def _alike(thumbnails: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Pairs of indices whose thumbnails correlate, in any of the eight orientations."""
+def _alike(thumbnails: NDArray[np.float64], common: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs of indices whose thumbnails without `common` correlate, in any of the eight orientations.
+
+    In a copy that was turned after it was taken the common has been turned too.
+    """
     count = len(thumbnails)
-    flat = thumbnails.reshape(count, -1)
     best = np.full((count, count), -1.0)
+    rest = _without(thumbnails, common)
     for turns in range(4):
-        for flipped in (False, True):
-            turned = np.rot90(thumbnails, turns, axes=(1, 2))
-            turned = turned[:, :, ::-1] if flipped else turned
-            np.maximum(best, flat @ turned.reshape(count, -1).T, out=best)
-    return _pairs(best >= _ALIKE)
+        for flip in (slice(None), slice(None, None, -1)):
+            turned = np.rot90(rest, turns, axes=(1, 2))[:, :, flip].reshape(count, -1)
+            copies = _without(thumbnails, np.rot90(common, turns)[:, flip]).reshape(count, -1)
+            np.maximum(best, copies @ turned.T, out=best)
+    return _pairs(np.maximum(best, best.T) >= _ALIKE)
 
 
 def _pairs(belong: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -146,8 +146,33 @@ def read_pair(pair: Pair, spec: LabelSpec, *, max_pixels: int = DEFAULT_MAX_PIXE
     that of the data set's description, else that of the image. Objects of several classes come with their classes.
     Raises ImageError or LabelError, naming the file.
     """
-    image = _read_channels(pair, max_pixels=max_pixels)
+    image = read_pair_image(pair, max_pixels=max_pixels)
     return image, read_labels(pair, spec, image=image, max_pixels=max_pixels)
+
+
+def read_pair_image(pair: Pair, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image:
+    """The image of a pair, (C, [Z,] Y, X), from one file or from one for each channel. Raises ImageError, naming it."""
+    parts = [read_image(path, max_pixels=max_pixels) for path in pair.images]
+    first = parts[0]
+    for part in parts[1:]:
+        if part.shape != first.shape:
+            raise ImageError(
+                f"{part.name}: its shape is {_by(part.shape)}, but the first channel {first.name} is "
+                f"{_by(first.shape)}; all channels of an image must have one shape"
+            )
+        if apart := how_apart(part.space, first.space, first.shape):
+            raise ImageError(f"{part.name}: this channel and the first, {first.name}, {apart}")
+    space = first.space
+    if pair.pixel_size is not None:
+        if len(pair.pixel_size) != first.spatial_axes:
+            raise ImageError(
+                f"{first.name}: it has {first.spatial_axes} axes in space, but pixel_size in {FILE_NAME} has "
+                f"{len(pair.pixel_size)} numbers; write one for each axis"
+            )
+        space = replace(space, pixel_size=pair.pixel_size, unit="micrometer")
+    if len(parts) == 1:
+        return replace(first, space=space)
+    return Image(pixels=np.concatenate([part.pixels for part in parts]), space=space, name=first.name)
 
 
 def read_labels(pair: Pair, spec: LabelSpec, *, image: Image, max_pixels: int = DEFAULT_MAX_PIXELS) -> Labels:
@@ -177,30 +202,6 @@ def read_labels(pair: Pair, spec: LabelSpec, *, image: Image, max_pixels: int = 
         outside = region.values <= (127 if region.lossy else 0)
         ids = np.where(outside, np.int32(IGNORE), ids)
     return replace(labels, ids=ids, space=image.space)
-
-
-def _read_channels(pair: Pair, *, max_pixels: int) -> Image:
-    parts = [read_image(path, max_pixels=max_pixels) for path in pair.images]
-    first = parts[0]
-    for part in parts[1:]:
-        if part.shape != first.shape:
-            raise ImageError(
-                f"{part.name}: its shape is {_by(part.shape)}, but the first channel {first.name} is "
-                f"{_by(first.shape)}; all channels of an image must have one shape"
-            )
-        if apart := how_apart(part.space, first.space, first.shape):
-            raise ImageError(f"{part.name}: this channel and the first, {first.name}, {apart}")
-    space = first.space
-    if pair.pixel_size is not None:
-        if len(pair.pixel_size) != first.spatial_axes:
-            raise ImageError(
-                f"{first.name}: it has {first.spatial_axes} axes in space, but pixel_size in {FILE_NAME} has "
-                f"{len(pair.pixel_size)} numbers; write one for each axis"
-            )
-        space = replace(space, pixel_size=pair.pixel_size, unit="micrometer")
-    if len(parts) == 1:
-        return replace(first, space=space)
-    return Image(pixels=np.concatenate([part.pixels for part in parts]), space=space, name=first.name)
 
 
 def _check_place(mask: RawMask, image: Image, path: Path) -> None:

@@ -23,8 +23,9 @@ from segue.model.device import best_device
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize
 from segue.objects.decode import DecodeConfig
+from segue.pipeline.judges import Part, about_own_set, about_sides, look_alikes, sides, spec_to_judge
 from segue.pipeline.keeping import finished_model, write_finished
-from segue.pipeline.preparing import Part, examined, prepare, sides, spec_to_judge
+from segue.pipeline.preparing import examined, prepare
 from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, STATE_NAME, kept_states, run_folder
 from segue.pipeline.sharing import model_of_first, same_for_all, stopping_together
 from segue.pipeline.validating import Validator
@@ -48,12 +49,6 @@ FINAL_SHARE = 0.1
 
 SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING = 180, 500
 """From such a budget, or so many steps, kernels are compiled: it takes ten seconds and saves a twelfth of the rest."""
-STRIPS = "with few images a strip of each judges, which is kinder than new images would be"
-"""What a user should know of scores on parts of the very images that were learnt from (`segue.split`)."""
-NOBODY_JUDGES = (
-    "nothing is held out: there are few images, and too little would be left of them; a set of its own can judge"
-)
-NOBODY_WANTED = "nothing is held out, as it was asked for"
 
 
 def fit(
@@ -120,8 +115,12 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     means = _means(fingerprint, job)
     plan = means.plan
     learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
-    if validation is None and (not judge or any(part is not None for _, part in judge)):
-        why = STRIPS if judge else NOBODY_JUDGES if config.validate else NOBODY_WANTED
+    why: str | None
+    if validation is not None:
+        why = world.from_first(lambda: about_own_set(look_alikes(validation, pairs, examination), len(validation)))
+    else:
+        why = about_sides(judge, hold_out=config.validate and plan.validation_fraction > 0)
+    if why is not None:
         plan = replace(plan, reasons=plan.reasons | {"validation_fraction": why})
     observer.on_plan(plan, len(learn), len(judge) if validation is None else len(validation))
     # Only the first process judges: the others need not hold the images for it.
@@ -129,8 +128,7 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     if validation is not None and world.is_first:
         everything: list[Part] = [(number, None) for number in range(len(validation))]
         told = spec_to_judge(validation, pairs, spec)
-        learnt = {one.image.digest: pairs[one.index].name for one in examination.images}
-        _, judged = prepare(validation, [], everything, plan, told, observer.on_prepared, learnt=learnt)
+        _, judged = prepare(validation, [], everything, plan, told, observer.on_prepared)
     validator = Validator(
         judged, spec.classes, _prediction(plan), budget=config.budget, decoding=_first_decoding(fingerprint)
     )
@@ -199,7 +197,7 @@ def _known_plan(fingerprint: Fingerprint, job: Job) -> Plan | None:
         check_fits(config.plan, fingerprint)
         return config.plan
     kept = folder / "plan.toml" if folder and config.resume and kept_states(folder) else None
-    text = job.world.from_first(lambda: kept.read_text() if kept and kept.exists() else None)
+    text = job.world.from_first(lambda: kept.read_text(encoding="utf-8") if kept and kept.exists() else None)
     if text is None:
         return None
     plan = plan_from_toml(text, source=str(kept or "plan.toml"))

@@ -1,23 +1,19 @@
-"""From a data set to what a training holds in memory: examined, split into two sides, normalised, targets made."""
+"""From a data set to what a training holds in memory: examined, read once more, normalised, targets made."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from segue.arrays import Image, Labels
 from segue.channels import with_channels
 from segue.errors import DatasetError, ImageError
 from segue.fingerprint import Examination, Fingerprint, examine
-from segue.fingerprint.measures import image_digest
-from segue.io.datasets import Pairs, read_pair, resolve_spec
+from segue.io.datasets import Pairs, read_pair
 from segue.io.labels import LabelSpec
 from segue.normalize import measure, rescale
+from segue.pipeline.judges import Part
 from segue.plan import Plan, relative_spacing
 from segue.resample import resample_labels, with_pixel_size
-from segue.split import Split, members_of, split_pairs
 from segue.train.examples import Example, Judged, Slices, make_example, make_judged
-
-Part = tuple[int, Slices | None]
-"""Index of a pair, and the part of it that is meant; None for all of it."""
 
 
 def examined(pairs: Pairs, tell: Callable[[Examination], None]) -> tuple[Examination, Fingerprint, LabelSpec]:
@@ -30,23 +26,6 @@ def examined(pairs: Pairs, tell: Callable[[Examination], None]) -> tuple[Examina
     return examination, examination.fingerprint, examination.spec
 
 
-def sides(examination: Examination, plan: Plan, *, hold_out: bool) -> tuple[list[Part], list[Part]]:
-    """What to train on and what to judge with."""
-    numbers = [one.index for one in examination.images]
-    if not hold_out or plan.validation_fraction == 0:
-        return [(number, None) for number in numbers], []
-    split = split_pairs(members_of(examination), validation_fraction=plan.validation_fraction)
-    if isinstance(split, Split):
-        return (
-            [(numbers[place], None) for place in split.train],
-            [(numbers[place], None) for place in split.validation],
-        )
-    return (
-        [(numbers[part.image], part.slices) for part in split.train],
-        [(numbers[part.image], part.slices) for part in split.validation],
-    )
-
-
 def prepare(
     pairs: Pairs,
     learn: Sequence[Part],
@@ -54,14 +33,8 @@ def prepare(
     plan: Plan,
     spec: LabelSpec,
     tell: Callable[[int, int], None],
-    *,
-    learnt: Mapping[str, str] | None = None,
 ) -> tuple[list[Example], list[Judged]]:
-    """Read every image once more and make of it what training and validation need. `tell` hears (done, total).
-
-    `learnt` names, by their digests, images of another data set that are learnt from: raises DatasetError if one of
-    these is among those that judge.
-    """
+    """Read every image once more and make of it what training and validation need. `tell` hears (done, total)."""
     to_learn, to_judge = dict(learn), dict(judge)
     examples: list[Example] = []
     judged: list[Judged] = []
@@ -72,11 +45,6 @@ def prepare(
             raise ImageError(
                 f"{image.name}: it has {image.spatial_axes} spatial axes, but the network has "
                 f"{plan.network.spatial_axes}; train and judge with images of one kind"
-            )
-        if learnt and (known := learnt.get(image_digest(image))):
-            raise DatasetError(
-                f"{image.name}: this image judges the training and is learnt from too, as {known}, so that its score "
-                "would be too kind; take it away from one side (--val, or the data to learn from), or leave --val out"
             )
         image = with_channels(image, channels=plan.network.channels, rgb=plan.rgb)
         seen = with_pixel_size(image, plan.working)
@@ -113,25 +81,3 @@ def _inside(part: Slices | None, shape: Sequence[int], new: Sequence[int]) -> Sl
 def _cut(image: Image, labels: Labels, part: Slices) -> tuple[Image, Labels]:
     # The labels are kept: a view would keep the whole in memory.
     return replace(image, pixels=image.pixels[(slice(None), *part)]), replace(labels, ids=labels.ids[part].copy())
-
-
-def spec_to_judge(validation: Pairs, pairs: Pairs, spec: LabelSpec) -> LabelSpec:
-    """What the masks of `validation` mean: what its dataset.toml says, else the same as in the training data.
-
-    Raises DatasetError if they hold something else than the training data, or the same classes in another order.
-    """
-    told = validation.description
-    own = spec if told.labels is None and told.values is None else resolve_spec(validation).spec
-    if own.kind != spec.kind or len(own.classes) != len(spec.classes):
-        raise DatasetError(
-            f"{validation.root}: its masks hold {own.kind} ({', '.join(own.classes)}), but those of {pairs.root} hold "
-            f"{spec.kind} ({', '.join(spec.classes)}); annotate both in one way, or mend its dataset.toml"
-        )
-    names = told.classes or own.classes  # names alone do not say how masks are read, so `own` knows nothing of them
-    if tuple(names) != spec.classes and sorted(names) == sorted(spec.classes):
-        raise DatasetError(
-            f"{validation.root}: its classes are {', '.join(names)}, but those of {pairs.root} are "
-            f"{', '.join(spec.classes)}, so one would be taken for another; list them in the same order in the "
-            "dataset.toml of both, and say with `values` which values in the masks they are"
-        )
-    return own

@@ -3,9 +3,10 @@
 Jordan et al. (2024, https://kellerjordan.github.io/posts/muon/): the gradient of a layer's weights, as a matrix, has a
 few large singular values and many small ones, so that momentum alone learns little in most directions. Here the
 momentum U S V^T becomes U V^T, and layers of all sizes change alike in proportion: filters drawn as by He et al. have
-singular values of about 1 to 2, in narrow layers as in wide ones.
+singular values of about 1 to 2, in narrow layers as in wide ones. Matrices of many rows move in parts, each for itself.
 """
 
+import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -17,8 +18,8 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of Jordan et al.: singular values above a 500th of the matrix's norm end between 0.68 and 1.21. More exact ones would
 cost more products and learn no better."""
 MOST_ROWS = 128
-"""Of a matrix; one with more is cut into several, as Khaled et al. (2025, arXiv 2510.16981) do. The work grows with the
-square of the rows, so that wide networks would wait for it; a quarter of the rows was as good, a sixteenth was not."""
+"""Of a part of a matrix. The work grows with the square of the rows, so that wide networks would wait for it. Khaled et
+al. (2025, arXiv 2510.16981) move parts too, but whole matrices now and then; here they never come (decision 21)."""
 LENGTH = 10.0
 """Of a step in each direction, in learning rates: 0.02, as Jordan et al. have it, where AdamW's rate is 0.002."""
 
@@ -66,7 +67,8 @@ class Muon(torch.optim.AdamW):
         momentum.lerp_(filters.grad, 1 - self._momentum)
         ahead = filters.grad.lerp(momentum, self._momentum)  # Nesterov's
         rows = ahead.movedim(1, -1).flatten(1)  # as they lie in memory
-        step = torch.cat([orthogonal(some) for some in rows.to(dtype).split(MOST_ROWS)]).to(filters.dtype)
+        parts = rows.to(dtype).tensor_split(math.ceil(len(rows) / MOST_ROWS))
+        step = torch.cat([orthogonal(part) for part in parts]).to(filters.dtype)
         step = step.view(ahead.movedim(1, -1).shape).movedim(-1, 1)
         filters.mul_(1 - rate * decay).add_(step, alpha=-rate * LENGTH)
 
