@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def connected_groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, ...]]:
@@ -12,6 +10,9 @@ def connected_groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[tuple
 
     Two numbers are in one group if pairs lead from one to the other; a number in no pair is a group of its own.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ends = np.array([*pairs], np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     groups: dict[int, list[int]] = {}

@@ -115,6 +115,8 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     means = _means(fingerprint, job)
     plan = means.plan
     learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
+    # Only the first process judges: the others need not read the images for it, nor hold them.
+    told = spec_to_judge(validation, pairs, spec) if validation is not None and world.is_first else spec
     why: str | None
     if validation is not None:
         why = world.from_first(lambda: about_own_set(look_alikes(validation, pairs, examination), len(validation)))
@@ -123,11 +125,9 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     if why is not None:
         plan = replace(plan, reasons=plan.reasons | {"validation_fraction": why})
     observer.on_plan(plan, len(learn), len(judge) if validation is None else len(validation))
-    # Only the first process judges: the others need not hold the images for it.
     examples, judged = prepare(pairs, learn, judge if world.is_first else [], plan, spec, observer.on_prepared)
     if validation is not None and world.is_first:
         everything: list[Part] = [(number, None) for number in range(len(validation))]
-        told = spec_to_judge(validation, pairs, spec)
         _, judged = prepare(validation, [], everything, plan, told, observer.on_prepared)
     validator = Validator(
         judged, spec.classes, _prediction(plan), budget=config.budget, decoding=_first_decoding(fingerprint)
