@@ -121,7 +121,7 @@ def _step(
     network.train()
     rate = config.learning_rate * learning_rate_factor(progress, warmup=config.warmup)
     for group in optimizer.param_groups:
-        group |= {"lr": rate, "dtype": batch.dtype}  # in which Muon multiplies
+        group["lr"] = rate
     image = batch.image.contiguous(memory_format=memory_format(network.config.spatial_axes))
     with torch.autocast(image.device.type, batch.dtype, enabled=batch.dtype != torch.float32):
         logits = network(image)

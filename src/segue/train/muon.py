@@ -28,8 +28,6 @@ class Muon(torch.optim.AdamW):
     """AdamW, but for the `filters` among the parameters: (N, M, ...) each, a matrix of N rows.
 
     Rows are the outputs of a convolution, the inputs of a transposed one: U V^T of a matrix is that of its transpose.
-
-    The matrices are multiplied in the type that a group of parameters names as "dtype", fp32 if it names none.
     """
 
     def __init__(
@@ -52,11 +50,11 @@ class Muon(torch.optim.AdamW):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter in self._filters and parameter.grad is not None:
-                    self._step_filters(parameter, group["lr"], group["weight_decay"], group.get("dtype", torch.float32))
+                    self._step_filters(parameter, group["lr"], group["weight_decay"])
                     parameter.grad = None  # nothing is left for AdamW
         super().step()
 
-    def _step_filters(self, filters: Tensor, rate: float, decay: float, dtype: torch.dtype) -> None:
+    def _step_filters(self, filters: Tensor, rate: float, decay: float) -> None:
         assert filters.grad is not None
         state = self.state[filters]
         if not state:
@@ -67,8 +65,8 @@ class Muon(torch.optim.AdamW):
         momentum.lerp_(filters.grad, 1 - self._momentum)
         ahead = filters.grad.lerp(momentum, self._momentum)  # Nesterov's
         rows = ahead.movedim(1, -1).flatten(1)  # as they lie in memory
-        parts = rows.to(dtype).tensor_split(math.ceil(len(rows) / MOST_ROWS))
-        step = torch.cat([orthogonal(part) for part in parts]).to(filters.dtype)
+        parts = rows.tensor_split(math.ceil(len(rows) / MOST_ROWS))
+        step = torch.cat([orthogonal(part) for part in parts])
         step = step.view(ahead.movedim(1, -1).shape).movedim(-1, 1)
         filters.mul_(1 - rate * decay).add_(step, alpha=-rate * LENGTH)
 
@@ -76,12 +74,24 @@ class Muon(torch.optim.AdamW):
 def orthogonal(matrix: Tensor) -> Tensor:
     """(N, M) of rank min(N, M) to about U V^T, where U S V^T is its singular value decomposition.
 
-    By the iteration of Newton and Schulz, of odd polynomials: p(U S V^T) = U p(S) V^T.
+    By the iteration of Newton and Schulz, of odd polynomials: p(U S V^T) = U p(S) V^T. Each is the matrix X times a
+    polynomial of X X^T, and such polynomials commute: all are multiplied before they meet X, which is much longer.
     """
-    linear, cubic, quintic = COEFFICIENTS
     x = matrix if len(matrix) <= matrix.shape[1] else matrix.T
     x = x / (x.norm() + 1e-7)  # no singular value above 1, from where the iteration converges; zeros stay zeros
-    for _ in range(ITERATIONS):
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=cubic, alpha=quintic), x, beta=linear)
-    return x if len(matrix) <= matrix.shape[1] else x.T
+    square = x @ x.T
+    product = factor = _factor(square)
+    for _ in range(ITERATIONS - 1):
+        square = factor @ square @ factor
+        factor = _factor(square)
+        product = factor @ product
+    steps: Tensor = product @ x
+    return steps if len(matrix) <= matrix.shape[1] else steps.T
+
+
+def _factor(square: Tensor) -> Tensor:
+    """What an iteration multiplies X with, if `square` is X X^T."""
+    linear, cubic, quintic = COEFFICIENTS
+    factor: Tensor = torch.addmm(square, square, square, beta=cubic, alpha=quintic)
+    factor.diagonal().add_(linear)
+    return factor
