@@ -13,8 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.curves import draw_curves, name_of
+from benchmarks.curves import draw_curves
 from benchmarks.data_sets import DATA_ROOT, DATA_SETS, cut
+from benchmarks.machine import cores_of
 from benchmarks.peers import ROOT, interpreter
 from benchmarks.trials import SCRATCH, Results, Trial, TrialFailedError, run_trial
 
@@ -46,7 +47,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             row["data"],
             tool,
             f"{row['minutes']:g}",
-            name_of(row["machine"]),
+            cores_of(row["machine"]),
             f"{row['steps']:,}",
             scores,
             f"{row['seconds_an_image']:.3f} s",

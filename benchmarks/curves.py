@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data_sets import DATA_SETS
+from benchmarks.machine import cores_of
 
 from segue.io.files import whole_file
 
@@ -20,15 +21,9 @@ TITLES = {
 }
 
 
-def name_of(machine: dict[str, Any]) -> str:
-    """Such as "2 cores of Intel Xeon"."""
-    processor = machine["processor"].replace("(R)", "").removesuffix(" Processor")
-    return f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''} of {processor}"
-
-
 def _line(row: dict[str, Any]) -> tuple[str, str, str]:
     """What the trials of one line have in common."""
-    return row["tool"], row["options"], name_of(row["machine"])
+    return row["tool"], row["options"], cores_of(row["machine"])
 
 
 def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:

@@ -26,6 +26,12 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def cores_of(machine: dict[str, Any]) -> str:
+    """What `describe_machine` says of cores and processor, such as "2 cores of Intel Xeon"."""
+    processor = machine["processor"].replace("(R)", "").removesuffix(" Processor")
+    return f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''} of {processor}"
+
+
 def memory(what: str) -> int:
     """Bytes of memory of this process, on Linux: "VmRSS" now, "VmHWM" at its peak.
 

@@ -40,6 +40,15 @@ def test_directions_much_weaker_than_others_become_about_as_long(weakest):
     assert lengths.max() < 1.21
 
 
+def test_where_no_gradient_leads_nothing_moves():
+    """Rounding leaves X X^T small values, also negative ones, where it has none: they must not grow into steps."""
+    matrix = random(128, 3) @ random(3, 1000, seed=1)
+    lengths = torch.linalg.svdvals(orthogonal(matrix))
+    assert (lengths[:3] > 0.68).all()
+    assert lengths[0] < 1.21
+    assert lengths[3] < 1e-3
+
+
 def test_a_matrix_of_zeros_stays_one():
     assert orthogonal(torch.zeros(3, 5)).abs().max() == 0
 
