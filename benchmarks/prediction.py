@@ -7,8 +7,8 @@ image in memory to the probabilities in memory, after the program and the networ
 file" reads a TIFF and writes classes). In a round each contestant has its turn. Plain PyTorch takes the image in one
 piece; it is left out where that needs more memory than the machine has. MONAI works with windows of 512 px that
 overlap by a quarter, its default, nnU-Net with those of its plan for 256x256 that overlap by a half, as it always does,
-without mirroring. "own" is the network that the tool would choose, which is smaller. Results of sides and names that
-were not asked for stay in the file, so that a long run can be made in pieces.
+without mirroring. "own" is the network that the tool would choose, which is smaller. Measurements of other sides,
+widths and contestants stay in the file, each with its own rounds, so that a long run can be made in pieces.
 
 With --volumes it is a cube of 128 px a side at width 32, without nnU-Net; MONAI's network has one pooling more and its
 windows 96 px.
@@ -127,25 +127,32 @@ def measure(names: list[str], task: Task, *, side: int, width: int, rounds: int)
     return {"side": side, "width": width, "rounds": rounds, "flops": flops, "product_flops": rate, "runs": rows}
 
 
-def merged(old: list[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
-    """The new rows in place of the old ones of that side and width; other rows stay."""
-    same = [one for one in old if (one["side"], one["width"]) == (new["side"], new["width"])]
-    others = [one for one in old if one not in same]
-    for one in same:
-        new["runs"] = one["runs"] | new["runs"]
-    return sorted([*others, new], key=lambda one: (one["side"], one["width"]))
+def with_new(old: list[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """All measurements, the new one in place of an older one of the same image and contestants.
+
+    Others stay as they are: what was not measured in the same rounds is not compared.
+    """
+
+    def key(one: dict[str, Any]) -> tuple[int, int, list[str]]:
+        return one["side"], one["width"], sorted(one["runs"])
+
+    return sorted([*(one for one in old if key(one) != key(new)), new], key=key)
 
 
 def table(result: dict[str, Any]) -> str:
     """The results as a table in Markdown."""
-    lines = ["| Image | Prediction by | Best | Median | Times Segue's | Peak memory |", "|---|---|---|---|---|---|"]
-    for one in result["sides"]:
+    lines = [
+        "| Image | Width | Prediction by | Best | Median | Times Segue's | Peak memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in result["measurements"]:
         segue = one["runs"].get("segue")
         for name, row in one["runs"].items():
             times = f"{row['median'] / segue['median']:.1f}" if segue else ""
             memory = f"{row['peak_mb'] / 1024:.2f} GiB"
             side = " x ".join([str(one["side"])] * result["axes"])
-            lines.append(f"| {side} | {name} | {row['best']:.1f} s | {row['median']:.1f} s | {times} | {memory} |")
+            seconds = f"{row['best']:.1f} s | {row['median']:.1f} s"
+            lines.append(f"| {side} | {one['width']} | {name} | {seconds} | {times} | {memory} |")
     return "\n".join(lines)
 
 
@@ -165,17 +172,16 @@ def main() -> None:
         parser.error(f"not with --volumes: {', '.join(sorted(unknown))}")
     for environment in {CONTESTANTS[name].environment for name in names}:
         interpreter(environment)
-    result: dict[str, Any] = {"sides": []}
-    if out.exists():
-        result = json.loads(out.read_text())
+    kept = json.loads(out.read_text())["measurements"] if out.exists() else []
     for side in wishes.sides or task.sides:
         new = measure(names, task, side=side, width=wishes.width or task.width, rounds=wishes.rounds)
+        kept = with_new(kept, new)
         result = {
             "benchmark": "prediction",
             "machine": describe_machine(),
             "peers": {name: versions(name) for name in ("nnunet", "monai")},
             "axes": task.axes,
-            "sides": merged(result["sides"], new),
+            "measurements": kept,
         }
         write_whole(out, (json.dumps(result, indent=2) + "\n").encode())
     print(table(result))

@@ -1,4 +1,5 @@
 import json
+import re
 
 from segue.io.tensors import read_tensors
 from segue.model.file import ModelFile, ModelHeader, write_model
@@ -20,6 +21,7 @@ def test_the_text_says_what_the_model_is_and_how_well_it_did(world, segue):
     assert facts["objects"] == "background, cell"
     assert facts["maps besides"] == "distance"
     assert facts["training"].startswith("20 steps in ")
+    assert re.fullmatch(r"processor \(\w+\), \d+ threads?, (bf16|fp32)", facts["trained on"])
     assert "held-out images, with 95 % intervals over images:" in answer.out
 
 

@@ -46,6 +46,9 @@ def test_a_model_is_judged_on_images_it_has_not_seen(cell_model, cells, tiny_pla
     assert training["history"][-1]["step"] == 30
     assert training["plan"]["network"]["width"] == 4
     assert training["fingerprint"]["images"] == 8
+    ran_on = {"processes": 1, "threads": torch.get_num_threads(), "precision": "fp32"}
+    assert {name: training["machine"][name] for name in ran_on} == ran_on
+    assert training["machine"]["device"].startswith("processor (")
     assert cell_model.header.kind == "objects"
     assert cell_model.header.auxiliary == ("distance",)
     assert cell_model.classes == ("background", "cell")

@@ -29,7 +29,7 @@ def finished(plan, folder, job):
     judge: Any = SimpleNamespace(final=lambda network, seconds_left: ({"images": 1}, {"smallest_object": 7}))
     fingerprint = examine(find_pairs(folder)).fingerprint
     assert fingerprint is not None
-    return state, finished_model(state, judge, plan, fingerprint, job)
+    return state, finished_model(state, judge, plan, fingerprint, job, precision="fp32")
 
 
 def test_a_model_is_applied_as_its_plan_says_with_the_decoding_that_was_tuned(cells, tiny_plan):

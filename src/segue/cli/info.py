@@ -1,7 +1,7 @@
 """segue info: what is in a model file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,11 +52,20 @@ def info(
                 f"{training['steps']:,} steps in {format_duration(training['seconds'])}, Segue {header.segue}",
             )
         )
+        if machine := training.get("machine"):  # models of 0.1.0 do not say
+            rows.append(("trained on", _machine(machine)))
     answer(columns(rows))
     summary = training.get("validation")
     if summary:
         answer(f"on {summary['images']} held-out images, with 95 % intervals over images:")
         answer(columns(table_of(summary, list(summary["metrics"]))))
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    """Such as "processor (AVX512), 2 threads, bf16"; processes are named where there were several."""
+    several = f"{machine['processes']} processes of " if machine["processes"] > 1 else ""
+    threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
+    return f"{machine['device']}, {several}{threads}, {machine['precision']}"
 
 
 def _kinds(normalization: Normalization) -> str:

@@ -107,6 +107,11 @@ class _Means:
     kernels: Kernels | None
     """Of the normalisation; None for PyTorch's own layers."""
 
+    @property
+    def precision(self) -> Precision:
+        """The `dtype` as plans name it."""
+        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+
 
 def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     keep_freed_memory()
@@ -162,7 +167,7 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
         )
 
     def keep() -> Model:
-        model = finished_model(state, validator, plan, fingerprint, job)
+        model = finished_model(state, validator, plan, fingerprint, job, precision=means.precision)
         write_finished(model, state, job)
         return model
 
@@ -281,7 +286,7 @@ def _identity(
 ) -> dict[str, Any]:
     """What has to be the same for a training to go on."""
     # Both are measured; where the same bits are promised, they have to be the same.
-    measured = {"precision": str(means.dtype).removeprefix("torch."), "compiled": means.kernels is not None}
+    measured = {"precision": means.precision, "compiled": means.kernels is not None}
 
     def short(text: str) -> str:
         return sha256(text.encode()).hexdigest()[:16]

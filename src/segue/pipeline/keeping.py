@@ -11,6 +11,7 @@ import torch
 from segue.config import plan_to_dict
 from segue.fingerprint import Fingerprint
 from segue.io.files import write_whole
+from segue.model.device import device_name
 from segue.model.file import ModelHeader
 from segue.model.unet import network_from
 from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, kept_states
@@ -21,8 +22,13 @@ from segue.train.state import TrainState
 from segue.trained import Model
 
 
-def finished_model(state: TrainState, validator: Validator, plan: Plan, fingerprint: Fingerprint, job: Job) -> Model:
-    """The best weights as a model, judged once more on everything that was held out."""
+def finished_model(
+    state: TrainState, validator: Validator, plan: Plan, fingerprint: Fingerprint, job: Job, *, precision: str
+) -> Model:
+    """The best weights as a model, judged once more on everything that was held out.
+
+    `precision` is what its convolutions were trained in, for the record.
+    """
     budget = job.config.budget
     network = network_from(plan.network, state.best or state.average)
     end = job.started + budget - state.seconds_before - 1.0 if budget is not None else None
@@ -50,6 +56,12 @@ def finished_model(state: TrainState, validator: Validator, plan: Plan, fingerpr
             "seconds": round(state.seconds_before + time.monotonic() - job.started, 1),
             "history": state.history,
             "validation": summary,
+            "machine": {
+                "device": device_name(job.world.device),
+                "processes": job.world.size,
+                "threads": torch.get_num_threads(),
+                "precision": precision,
+            },
             "versions": {
                 "torch": torch.__version__,
                 "numpy": np.__version__,
