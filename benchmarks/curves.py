@@ -12,8 +12,10 @@ COLOURS = {"segue": "#0072b2", "nnunet": "#d55e00", "stardist": "#009e73", "cell
 """Told apart by people who see colours differently (Okabe and Ito)."""
 MARKS = {"segue": "o", "nnunet": "s", "stardist": "^", "cellpose": "D"}
 NAMES = {"segue": "Segue", "nnunet": "nnU-Net", "stardist": "StarDist", "cellpose": "Cellpose"}
+OPTIMIZERS = {"muon": "Muon", "adamw": "AdamW", "sgd": "SGD"}
 TITLES = {
     "isbi2012": "ISBI 2012: V_rand",
+    "isbi2012_thirds": "ISBI 2012, 8 sections: V_rand",
     "msd_hippocampus": "MSD hippocampus (3D): Dice",
     "drive": "DRIVE: Dice",
     "axondeepseg_sem": "AxonDeepSeg SEM: Dice",
@@ -21,9 +23,15 @@ TITLES = {
 }
 
 
-def _line(row: dict[str, Any]) -> tuple[str, str, str]:
+def contestant(row: dict[str, Any]) -> str:
+    """Who made a row, such as "Segue, Muon --no-validation"."""
+    optimizer = [OPTIMIZERS[row["optimizer"]]] if "optimizer" in row else []
+    return " ".join([", ".join([NAMES[row["tool"]], *optimizer]), row["options"]]).strip()
+
+
+def _line(row: dict[str, Any]) -> tuple[str, str]:
     """What the trials of one line have in common."""
-    return row["tool"], row["options"], cores_of(row["machine"])
+    return contestant(row), cores_of(row["machine"])
 
 
 def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
@@ -38,8 +46,9 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
         axes = figure.add_subplot(lines, columns, place)
         own = [row for row in rows if row["data"] == data]
         for line in sorted({_line(row) for row in own}):
-            tool, options, machine = line
+            name, machine = line
             points = sorted((row for row in own if _line(row) == line), key=lambda row: row["minutes"])
+            tool, muon = points[0]["tool"], points[0].get("optimizer") == "muon"
             scores = [row["metrics"][DATA_SETS[data].score] for row in points]
             middle = [score["mean"] for score in scores]
             low = [m - (m if score["low"] is None else score["low"]) for m, score in zip(middle, scores, strict=True)]
@@ -51,11 +60,11 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
                 middle,
                 yerr=(low, high),
                 color=COLOURS[tool],
-                marker=MARKS[tool],
+                marker="P" if muon else MARKS[tool],
                 capsize=3,
-                linestyle="--" if options else "-",
+                linestyle="--" if points[0]["options"] else "-",
                 markerfacecolor="white" if machine.startswith("1 ") else COLOURS[tool],
-                label=f"{NAMES[tool]} {options}".strip() + f", {machine}",
+                label=f"{name}, {machine}",
             )
         minutes = sorted({row["minutes"] for row in own})
         axes.set_xscale("log")

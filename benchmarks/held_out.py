@@ -10,13 +10,13 @@ challenge's measures look for the best threshold. The picture shows the worst, t
 
 import argparse
 import json
-import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from benchmarks.data_sets import link_pairs
 from benchmarks.machine import describe_machine
 
 from segue.arrays import LabelKind
@@ -37,28 +37,11 @@ def held_out_pairs(model: Model, pairs: Pairs) -> Pairs:
     return pairs.subset([number for number, pair in enumerate(pairs) if pair.name in names])
 
 
-def copy_pairs(pairs: Pairs, folder: Path) -> None:
-    """Images, masks and regions of `pairs` and the description of their data set, as a data set of its own."""
-    for pair in pairs:
-        assert pair.mask is not None
-        for part, files in (("images", pair.images), ("masks", (pair.mask,))):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-            for file in files:
-                shutil.copy(file, folder / part / file.name)
-        if pair.region is not None:
-            target = folder / pair.region.parent.name
-            target.mkdir(exist_ok=True)
-            shutil.copy(pair.region, target / pair.region.name)
-    description = pairs.root / "dataset.toml"
-    if description.exists():
-        shutil.copy(description, folder)
-
-
 def measure(model: Model, pairs: Pairs, kind: ScoreKind) -> dict[str, Any]:
     """Predict and score the held-out pairs."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        copy_pairs(pairs, folder / "data")
+        link_pairs(pairs, folder / "data")
         output = OutputConfig(kind="probabilities" if kind == "membranes" else kind)
         started = time.monotonic()
         for outcome in predict_files(model, [folder / "data" / "images"], folder / "predicted", output=output):
@@ -101,7 +84,12 @@ def main() -> None:
     result = {
         "data": wishes.data.name,
         "machine": describe_machine(),
-        "training": {"steps": training["steps"], "seconds": training["seconds"], "width": model.header.network.width},
+        "training": {
+            "steps": training["steps"],
+            "seconds": training["seconds"],
+            "width": model.header.network.width,
+            "machine": training.get("machine"),  # models of 0.1.0 do not say
+        },
         **summary,
     }
     for name, entry in summary["metrics"].items():

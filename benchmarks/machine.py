@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,21 @@ def cores_of(machine: dict[str, Any]) -> str:
     """What `describe_machine` says of cores and processor, such as "2 cores of Intel Xeon"."""
     processor = machine["processor"].replace("(R)", "").removesuffix(" Processor")
     return f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''} of {processor}"
+
+
+def commit() -> str | None:
+    """The commit of the project, as git shortens it; None outside of git. Changes that are in none are not told."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def memory(what: str) -> int:

@@ -1,6 +1,6 @@
 """Segue against the specialists for objects at equal time: StarDist, and Cellpose from nothing.
 
-    python -m benchmarks.objects [--tool NAME ...] [--minutes M ...] [--list] [--again]
+    python -m benchmarks.objects [--tool NAME ...] [--minutes M ...] [--list | --show] [--again]
 
 The fluorescence images of dsb2018, one cut, one scoring code, a training from nothing for each number of minutes. The
 trials are those of `accuracy_in_time` and stand in the same results, so that none is made twice; here they are shown
@@ -10,9 +10,10 @@ with all scores of objects and the seconds an image (from the array to the ids, 
 import argparse
 from typing import Any
 
-from benchmarks.accuracy_in_time import add_options, run
+from benchmarks.accuracy_in_time import add_options, run, wanted
+from benchmarks.curves import contestant
 from benchmarks.data_sets import DATA_SETS
-from benchmarks.trials import Trial
+from benchmarks.machine import cores_of
 
 DATA = DATA_SETS["dsb2018_fluorescence"]
 SCORES = {
@@ -32,13 +33,13 @@ SCORES = {
 def table(rows: list[dict[str, Any]]) -> str:
     """A row for each trial, in Markdown."""
     lines = [
-        f"| Minutes | Tool | Cores | Steps | {' | '.join(SCORES.values())} | An image |",
-        "|---" * (len(SCORES) + 5) + "|",
+        f"| Minutes | Tool | Ran on | Training | Steps | {' | '.join(SCORES.values())} | An image |",
+        "|---" * (len(SCORES) + 6) + "|",
     ]
     for row in sorted(rows, key=lambda one: (one["minutes"], one["tool"])):
         values = [row["metrics"][name]["mean"] for name in SCORES]
-        tool, cores = " ".join([row["tool"], row["options"]]).strip(), row["machine"]["cores"]
-        cells = [f"{row['minutes']:g}", tool, str(cores), f"{row['steps']:,}"]
+        cells = [f"{row['minutes']:g}", contestant(row), cores_of(row["machine"])]
+        cells += [f"{row['seconds']:,.0f} s", f"{row['steps']:,}"]
         cells += ["-" if value is None else f"{value:.3f}" for value in values]
         cells.append(f"{row['seconds_an_image']:.3f} s")
         lines.append(f"| {' | '.join(cells)} |")
@@ -51,18 +52,7 @@ def main() -> None:
                         help=", ".join(DATA.tools))  # fmt: skip
     add_options(parser)
     wishes = parser.parse_args()
-    trials = [
-        Trial(
-            data=DATA,
-            tool=tool,
-            minutes=minutes,
-            seed=wishes.seed,
-            options=wishes.options if tool == "segue" else "",
-        )
-        for tool in wishes.tool
-        for minutes in wishes.minutes
-    ]
-    results = run(trials, wishes)
+    results = run(wanted([DATA], wishes), wishes)
     rows = [row for row in results.rows if row["data"] == DATA.name]
     if rows:
         print(table(rows))

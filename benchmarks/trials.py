@@ -2,7 +2,14 @@
 
 Every tool gets the same images to learn from (`data_sets.cut`) and is scored by `segue.pipeline.scoring` on the same
 held-out images, which none of them has seen, also not for choosing weights or thresholds. Segue's minutes are from the
-start of `segue train` to the written model, everything included; the others' are their training steps alone.
+start of `segue train` to the written model, everything included. The others' are their training steps, without
+planning, preprocessing and tuning of thresholds; but StarDist's clock also runs while its training starts and in its
+validation after every epoch, and below 100 steps its thresholds are not tuned. Cellpose's number of steps is fixed
+before it begins, by steps that were measured, so that it may take longer than the minutes (769 s for 10 minutes) or
+less. `seconds` of a row are what a training really took.
+
+`seconds_an_image` is from the array to the answer in memory, after a first image that is not counted. nnU-Net's has
+the files and the first image in it: `seconds_an_image_with_files` is the same of Segue.
 """
 
 import json
@@ -14,13 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.data_sets import DataSet, Sides, read_all, write_arrays, write_nnunet_raw
-from benchmarks.machine import describe_machine
+from benchmarks.machine import commit, cores_of, describe_machine
 from benchmarks.peers import PeerFailedError, run_peer, versions
 
 from segue.arrays import Probabilities, Space
@@ -32,6 +39,8 @@ from segue.trained import Model
 
 SCRATCH = Path(tempfile.gettempdir()) / "segue-benchmarks"
 """Links to the data and what the tools leave; may be deleted at any time."""
+Key = tuple[str, str, float, int, str, str]
+"""What makes two trials the same: data set, tool, minutes, seed, options, and cores and processor of the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +53,13 @@ class Trial:
     seed: int = 0
     options: str = ""
     """Further options of `segue train`."""
+    machine: str = field(default_factory=lambda: cores_of(describe_machine()))
+    """Where it is tried: the same on another machine, or with other cores of this one, is another trial."""
 
     @property
-    def key(self) -> tuple[str, str, float, int, str]:
+    def key(self) -> Key:
         """What makes it the same trial."""
-        return (self.data.name, self.tool, self.minutes, self.seed, self.options)
+        return (self.data.name, self.tool, self.minutes, self.seed, self.options, self.machine)
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,7 @@ def with_segue(trial: Trial, place: Place) -> dict[str, Any]:
     model_file = place.folder / "model.segue"
     command = [sys.executable, "-c", "from segue.cli import main; main()", "train", str(place.sides.train), "--out"]
     command += [str(model_file), "--budget", f"{round(60 * trial.minutes)}s", "--seed", str(trial.seed)]
+    made_by = commit()
     started = time.monotonic()
     with (place.folder / "log.txt").open("w") as log:
         done = subprocess.run([*command, *shlex.split(trial.options)], stderr=log, stdout=log, check=False)
@@ -129,6 +141,8 @@ def with_segue(trial: Trial, place: Place) -> dict[str, Any]:
         "steps": training["steps"],
         "seconds": seconds,
         "width": model.header.network.width,
+        "optimizer": training["plan"]["train"]["optimizer"],
+        "commit": made_by,
         "seconds_an_image": spent,
         "seconds_an_image_with_files": with_files,
     }
@@ -233,8 +247,13 @@ class Results:
         self.rows: list[dict[str, Any]] = kept.get("trials", [])
 
     def find(self, trial: Trial) -> dict[str, Any] | None:
-        """The row of a trial, if it was made."""
+        """The row of a trial, if it was made on its machine."""
         return next((row for row in self.rows if _key(row) == trial.key), None)
+
+    def elsewhere(self, trial: Trial) -> list[str]:
+        """The other machines, or numbers of cores, that the same was tried on."""
+        found = [_key(row) for row in self.rows]
+        return [machine for *what, machine in found if what == [*trial.key[:-1]] and machine != trial.machine]
 
     def check(self, data: DataSet, sides: Sides) -> None:
         """End the program if the trials that are kept held out other images: they could not be compared."""
@@ -262,5 +281,5 @@ class Results:
         write_whole(self.path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def _key(row: dict[str, Any]) -> tuple[str, str, float, int, str]:
-    return (row["data"], row["tool"], row["minutes"], row["seed"], row["options"])
+def _key(row: dict[str, Any]) -> Key:
+    return (row["data"], row["tool"], row["minutes"], row["seed"], row["options"], cores_of(row["machine"]))

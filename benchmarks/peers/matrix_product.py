@@ -4,7 +4,6 @@ import torch
 from protocol import main
 
 SIDE = 4096
-FLOPS = 2 * SIDE**3
 
 
 def step(spec: dict):
