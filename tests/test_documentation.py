@@ -117,7 +117,7 @@ def quick_trainings() -> Iterator[None]:
         def take_as_done(_: Path, **__: Any) -> list[demonstration.DemoResult]:
             return []
 
-        patch.setattr("segue.pipeline.fitting.make_plan", make_small_plan)
+        patch.setattr("segue.pipeline.means.make_plan", make_small_plan)
         patch.setattr(demonstration, "demonstrate", take_as_done)
         yield
 

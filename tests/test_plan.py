@@ -21,6 +21,7 @@ from segue.model.unet import UNet
 from segue.normalize import Normalization, normalize
 from segue.plan import PRESETS, Plan, check_fits, make_plan, relative_spacing
 from segue.plan.size import BATCH_PIXELS, FEWEST_STEPS, MOST_PATCHES, PATCH_PIXELS, WIDTHS
+from segue.train.settings import TrainConfig
 
 
 def fingerprint(shape, **changes):
@@ -187,6 +188,35 @@ def test_large_images_have_square_patches_whatever_their_proportions(shape):
 @pytest.mark.parametrize("preset", ["auto", "paper"])
 def test_the_seed_of_the_plan_is_the_one_that_was_given(preset, seed):
     assert make_plan(KINDS["gray 512"], preset=preset, seed=seed).train.seed == seed
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_process_has_a_patch_of_each_batch(preset):
+    usual, of_eight = (make_plan(fingerprint((512, 512)), preset=preset, processes=count) for count in (1, 8))
+    assert usual.batches.batch == (1 if preset == "paper" else 4)
+    assert of_eight.batches.batch == 8
+
+
+@pytest.mark.parametrize(("length", "said"), [({"budget": 1200.0}, "20 min in all; "), ({"steps": 1}, "1 step; ")])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_plan_says_how_long_its_training_is(preset, length, said):
+    plan = make_plan(fingerprint((64, 64)), preset=preset, **length)
+    assert {name: getattr(plan.train, name) for name in length} == length
+    assert plan.reasons["train"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [
+        ({"budget": 60.0, "steps": 5}, r"a budget \(60 s\) or a number of steps \(5\), not both"),
+        ({"steps": 0}, "at least 1 step, not 0"),
+        ({"budget": 0.0}, "above 0 s, not 0"),
+        ({"budget": float("nan")}, "above 0 s, not nan"),
+    ],
+)
+def test_a_length_that_is_none_is_refused(length, message):
+    with pytest.raises(UsageError, match=message):
+        TrainConfig(**length)
 
 
 @pytest.mark.parametrize("power", [1.0, 1.6])

@@ -61,7 +61,8 @@ def soft_dice_loss(logits: Tensor, target: Tensor, *, total: Total = alone) -> T
     """
     known = (target != IGNORE).unsqueeze(1)
     probabilities = logits.softmax(dim=1) * known
-    truth = F.one_hot(target.clamp(min=0), logits.shape[1]).movedim(-1, 1) * known
+    classes = torch.arange(logits.shape[1], device=logits.device).view(-1, *(1,) * (target.ndim - 1))
+    truth = target.unsqueeze(1) == classes  # a byte each, where `one_hot` takes eight; IGNORE is no class
     over = [0, *range(2, logits.ndim)]
     present = total(truth.sum(over))
     overlap = total((probabilities * truth).sum(over))

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from segue.io.files import TEMPORARY_MARK
+from segue.io.files import TEMPORARY_MARK, temporary_name
 from segue.io.images import read_image, write_image
 from segue.io.tensors import read_tensors
 
@@ -188,7 +188,7 @@ def test_leftovers_of_a_training_that_was_killed_while_it_wrote_are_removed(trai
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     (tmp_path / "m.training").mkdir()
     for place in (tmp_path / "m.segue", tmp_path / "m.training" / "state.safetensors"):
-        place.with_name(f"{TEMPORARY_MARK}{int(dead.stdout)}-{place.name}").write_bytes(b"half")
+        place.with_name(temporary_name(place.name, process=int(dead.stdout))).write_bytes(b"half")
     assert segue(*train("--quiet")).code == 0
     assert [path for path in tmp_path.rglob("*") if TEMPORARY_MARK in path.name] == []
 
@@ -235,3 +235,12 @@ def test_a_file_that_may_not_grow_is_74_and_leaves_no_half_model(train, start, t
     assert err.count("\n") == 1
     assert names(tmp_path) == ["m.training"]
     assert names(tmp_path / "m.training") == ["plan.toml"]
+
+
+def test_a_plan_that_is_followed_is_shown_with_its_settings(train, segue):
+    told = segue(*train()).err
+    facts = {line.split("  ")[0]: line.split("  ", 1)[1].strip() for line in told.splitlines() if "  " in line}
+    assert facts["network"].startswith("spatial_axes 2, channels 1, outputs 3, width 4")
+    assert facts["batches"].startswith("patch [")
+    assert "learning_rate 0.002" in facts["train"]
+    assert "steps 6" in facts["train"]

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from segue.arrays import Image
-from segue.fingerprint.duplicates import equal_images, similar_images
+from segue.fingerprint import duplicates
+from segue.fingerprint.duplicates import equal_images, similar_images, similar_pairs
 from segue.fingerprint.measures import ImageMeasure, measure_image
 from segue.simulate import CellsConfig, MembranesConfig, simulate_cells, simulate_membranes
 
@@ -87,9 +88,11 @@ def test_images_of_other_shapes_are_not_compared():
     assert similar_images(measures([np.tile([[1.0, 2]], (1, 8, 8)), np.tile([[1.0, 2]], (1, 8, 16))])) == []
 
 
-def test_constant_images_are_equal_but_only_if_their_value_is():
+def test_images_of_one_value_are_equal_if_their_value_is_but_like_none():
     flat = np.ones((1, 8, 8))
-    assert similar_images(measures([flat, flat, 2 * flat])) == [(0, 1)]
+    measured = measures([flat, flat, 2 * flat])
+    assert equal_images(measured) == [(0, 1)]
+    assert similar_images(measured) == []
 
 
 def test_similarity_joins_chains_into_one_group():
@@ -105,3 +108,14 @@ def test_no_or_one_image_has_no_twin(count):
 def test_volumes_are_compared_by_their_middle_slice():
     volume = simulate_cells((8, 64, 64), seed=0, config=CellsConfig(diameter=16))[0].pixels
     assert similar_images(measures([volume, volume + 3])) == [(0, 1)]
+
+
+def test_many_images_are_compared_some_at_a_time_with_the_same_answer(monkeypatch):
+    frames = [cells(seed) for seed in range(8)]
+    images = measures(
+        [*frames, frames[2][:, ::-1], frames[5] + 3, *(frames[1] * (1 - t) + frames[3] * t for t in (0.3, 0.35))]
+    )
+    whole = sorted(similar_pairs(images))
+    assert {(2, 8), (5, 9)} <= set(whole)
+    monkeypatch.setattr(duplicates, "_ROWS", 3)
+    assert sorted(similar_pairs(images)) == whole

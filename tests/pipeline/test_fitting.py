@@ -19,11 +19,12 @@ from segue.model.file import read_model
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.fitting import fit
 from segue.pipeline.judges import OWN_SET
+from segue.pipeline.means import of_some_length
 from segue.pipeline.run_folder import run_folder, run_folder_of
 from segue.pipeline.wishes import FitConfig, FitObserver
 from segue.plan import make_plan
 from segue.train.loop import Observer
-from segue.train.settings import BatchConfig
+from segue.train.settings import DEFAULT_BUDGET, BatchConfig
 from segue.trained import load
 
 
@@ -99,10 +100,13 @@ def test_what_is_written_is_what_is_returned_and_what_it_takes_to_do_it_again(ce
     folder = run_folder_of(out)
     assert sorted(path.name for path in folder.iterdir()) == ["history.jsonl", "last.segue", "plan.toml"]
     plan = plan_from_toml((folder / "plan.toml").read_text(), source="plan.toml")
-    assert same_weights(fit(cells, config=FitConfig(steps=2, plan=plan)), model)
+    assert same_weights(fit(cells, config=FitConfig(plan=plan)), model)
     lines = (folder / "history.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == model.header.training["history"]
-    assert load(folder / "last.segue").header == load(out).header
+    header = load(out).header
+    assert load(folder / "last.segue").header == header.model_copy(
+        update={"training": header.training | {"validation": {}}}
+    )
 
 
 def test_without_an_output_nothing_is_written(cells, tiny_plan, tmp_path, monkeypatch):
@@ -300,12 +304,49 @@ def test_a_training_goes_on_by_the_plan_it_kept(cells, tiny_plan, tmp_path):
     assert same_weights(resumed, fit(cells, config=replace(config, out=tmp_path / "whole.segue")))
 
 
+@pytest.mark.parametrize("length", [{"steps": 3}, {"budget": 3600.0}], ids=["steps", "time"])
+def test_a_training_goes_on_for_as_long_as_it_was_begun(cells, tiny_plan, tmp_path, length):
+    out = tmp_path / "m.segue"
+    stop_at_once = FitObserver(loop=Observer(should_stop=lambda: True))
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
+        fit(cells, config=FitConfig(plan=tiny_plan(cells), out=out, **length), observer=stop_at_once)
+    told = []
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
+        fit(
+            cells,
+            config=FitConfig(out=out, resume=True),
+            observer=FitObserver(on_plan=lambda plan, *_: told.append(plan), loop=stop_at_once.loop),
+        )
+    assert {name: getattr(told[0].train, name) for name in ("steps", "budget")} == {
+        "steps": length.get("steps"),
+        "budget": length.get("budget"),
+    }
+
+
+def test_a_time_may_be_changed_on_the_way(cells, tiny_plan, tmp_path):
+    out = tmp_path / "m.segue"
+    stop_at_once = FitObserver(loop=Observer(should_stop=lambda: True))
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
+        fit(cells, config=FitConfig(budget=3600, plan=tiny_plan(cells), out=out), observer=stop_at_once)
+    model = fit(cells, config=FitConfig(budget=10, out=out, resume=True))
+    assert model.header.training["plan"]["train"]["budget"] == 10
+    assert model.header.training["seconds"] < 15
+
+
+def test_nobody_having_said_how_long_the_plan_says_it_or_it_is_the_usual_time(cells, tiny_plan):
+    plan = tiny_plan(cells)
+    assert of_some_length(FitConfig(), None).budget == of_some_length(FitConfig(), plan).budget == DEFAULT_BUDGET
+    of_three_steps = replace(plan, train=replace(plan.train, steps=3))
+    assert fit(cells, config=FitConfig(plan=of_three_steps)).header.training["steps"] == 3
+    assert of_some_length(FitConfig(budget=60.0), of_three_steps) == FitConfig(budget=60.0)
+
+
 def test_a_repeatable_training_goes_on_only_in_the_precision_it_began_with(cells, tiny_plan, tmp_path, monkeypatch):
     config = FitConfig(steps=3, plan=tiny_plan(cells), out=tmp_path / "m.segue")
     with pytest.raises(TrainingInterruptedError, match="stopped"):
         fit(cells, config=config, observer=FitObserver(loop=Observer(should_stop=lambda: True)))
-    monkeypatch.setattr("segue.pipeline.fitting.autocast_dtype", lambda *_: torch.bfloat16)
-    with pytest.raises(UsageError, match="started with precision = float32, now it is bfloat16"):
+    monkeypatch.setattr("segue.pipeline.means.autocast_dtype", lambda *_: torch.bfloat16)
+    with pytest.raises(UsageError, match="started with precision = fp32, now it is bf16"):
         fit(cells, config=replace(config, resume=True))
 
 
@@ -386,9 +427,9 @@ def test_the_observer_hears_of_every_stage_in_order(cells, tiny_plan):
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        ({}, "either a time budget .* or a number of steps"),
         ({"budget": 20.0, "steps": 3}, "either a time budget .* or a number of steps"),
         ({"steps": 0}, "at least 1 step, not 0"),
+        ({"budget": 0.0}, "above 0 s, not 0"),
         ({"steps": 3, "resume": True}, "can only be resumed where it was kept"),
         ({"steps": 3, "preset": "papre"}, 'one of auto, paper, not "papre"'),
         ({"steps": 3, "seed": -1}, "a seed is a whole number"),

@@ -10,7 +10,8 @@ from segue.fingerprint import examine
 from segue.io.datasets import find_pairs
 from segue.io.images import write_image, write_labels
 from segue.io.labels import LabelSpec
-from segue.pipeline.judges import about_own_set, about_sides, look_alikes, spec_to_judge
+from segue.pipeline.judges import about_own_set, about_sides, look_alikes, sides, spec_to_judge
+from segue.plan import make_plan
 from segue.simulate import CellsConfig, simulate_cells
 
 
@@ -125,3 +126,36 @@ def test_masks_to_judge_with_may_name_their_classes_otherwise_or_alike_with_othe
             f'labels = "classes"\nclasses = [{listed}]\nvalues = {{ 0 = 0, 1 = 1, {values} = 2 }}'
         )
         assert spec_to_judge(find_pairs(judge), find_pairs(learn), NAMED).classes == names
+
+
+def test_an_empty_image_on_both_sides_shows_nothing_that_is_learnt_from(tmp_path):
+    learn, judge = write_set(tmp_path / "learn", [1, 2]), write_set(tmp_path / "judge", [5])
+    for folder in (learn, judge):
+        write_set(folder, [9], change=np.zeros_like)
+    assert found(learn, judge) == []
+
+
+def test_groups_that_share_an_empty_image_stay_groups(tmp_path):
+    """Ten patients of two images each, of which one is black: whole patients judge, and no patient is on both sides."""
+    folder = write_set(tmp_path, range(10))
+    for number in range(10):
+        for part in ("images", "masks"):
+            (folder / part / f"{number}.tif").rename(folder / part / f"p{number}_a.tif")
+        write_image(folder / "images" / f"p{number}_b.tif", Image(pixels=np.zeros((1, 64, 64), np.float32)))
+        write_labels(folder / "masks" / f"p{number}_b.tif", np.zeros((64, 64), np.int32), space=Space())
+    (folder / "dataset.toml").write_text("labels = 'objects'\ngroup = '(p[0-9]+)_'\n")
+    examination = examine(find_pairs(folder))
+    assert examination.fingerprint is not None
+    learn, judge = sides(examination, make_plan(examination.fingerprint), hold_out=True)
+    patients = [{number // 2 for number, _ in side} for side in (learn, judge)]
+    assert all(part is None for _, part in judge)
+    assert patients[1]
+    assert not patients[0] & patients[1]
+
+
+def test_files_to_judge_with_that_do_not_belong_together_are_refused(tmp_path):
+    learn, judge = write_set(tmp_path / "learn", [1]), write_set(tmp_path / "judge", [2])
+    shutil.copy(judge / "masks" / "2.tif", judge / "masks" / "2.png.tif")
+    shutil.copy(judge / "masks" / "2.tif", judge / "masks" / "2.tiff")
+    with pytest.raises(DatasetError, match=r"(?s)judge: the data are not fit to judge with:.*2\.tif"):
+        spec_to_judge(find_pairs(judge), find_pairs(learn), LabelSpec(kind="objects"))

@@ -57,3 +57,6 @@ def test_the_model_holds_the_best_weights_and_the_file_beside_it_the_last(cells,
     write_finished(model, state, job)
     for path, value in (("m.segue", 1), ("last.segue", 2)):
         assert all((one == value).all() for one in read_model(tmp_path / path).network.state_dict().values())
+    # The scores are those of the best weights alone.
+    assert read_model(tmp_path / "m.segue").header.training["validation"] == {"images": 1}
+    assert read_model(tmp_path / "last.segue").header.training["validation"] == {}

@@ -26,12 +26,12 @@ def second(first=None):
     return world
 
 
-IDENTITY = {"plan": "p", "images": "i", "masks": "m", "threads": 1}
+OURS = {"plan": "p", "images": "i", "masks": "m"}
 
 
 def test_processes_with_the_same_plan_and_files_go_on():
-    same_for_all(IDENTITY, World())
-    same_for_all(IDENTITY | {"threads": 2}, second({"plan": "p", "images": "i", "masks": "m"}))
+    same_for_all(OURS, World())
+    same_for_all(OURS, second(dict(OURS)))
 
 
 def test_a_process_with_other_files_is_refused_by_what_differs():
@@ -39,7 +39,7 @@ def test_a_process_with_other_files_is_refused_by_what_differs():
     with pytest.raises(
         DatasetError, match=r"process 1 of 2 does not have the same images and masks as process 0; give"
     ):
-        same_for_all(IDENTITY, second(told))
+        same_for_all(OURS, second(told))
 
 
 def test_a_process_alone_keeps_its_observer_and_its_model():

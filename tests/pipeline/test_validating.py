@@ -1,3 +1,4 @@
+import weakref
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -196,6 +197,29 @@ def test_of_an_image_too_large_for_the_time_its_middle_is_judged(monkeypatch):
     summary, _ = validator.final(copier(2), seconds_left=lambda: end - clock.now)
     assert clock.now <= end
     assert (summary["images"], summary["left_out"]) == (1, 0)
+
+
+def test_answers_are_forgotten_once_they_are_scored(monkeypatch):
+    held, most = [], 0
+
+    def remembered(network, pixels, **more):
+        nonlocal most
+        answer = predict(network, pixels, **more)
+        held.append(weakref.ref(answer))
+        most = max(most, sum(one() is not None for one in held))
+        return answer
+
+    monkeypatch.setattr(validating, "predict", remembered)
+    images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(6)]
+    summary, _ = validator_of(*images).final(copier(2))
+    assert summary["images"] == 6
+    assert most <= 2  # that of an image, and of the one before it while it is replaced
+    held.clear()
+    most = 0
+    monkeypatch.setattr(validating, "PIXELS_FOR_TUNING", 2 * TWO.size)
+    summary, _ = validator_of(*[judged(f"{number}", TWO, kind="objects") for number in range(6)]).final(copier(3))
+    assert (summary["images"], summary["metrics"]["average_precision"]["mean"]) == (6, 1)
+    assert most <= 2 + 1
 
 
 def test_the_part_that_is_looked_at_lies_where_somebody_annotated():

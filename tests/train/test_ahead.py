@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,21 @@ class Counted:
 def test_each_step_gets_its_own_batch_whatever_was_made_ahead(steps):
     with Ahead(Counted()) as ahead:
         assert [int(ahead.batch(step).target.max()) for step in steps] == list(steps)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_as_many_batches_as_workers_are_made_ahead_and_each_is_made_ready(workers):
+    def ready(batch: Batch) -> Batch:
+        return replace(batch, weights=batch.weights * 2)
+
+    batches = Counted()
+    with Ahead(batches, workers=workers, ready=ready) as ahead:
+        assert float(ahead.batch(0).weights.max()) == 2
+    assert set(range(workers + 1)) >= set(batches.made) >= {0}
+    with Ahead(Counted(), workers=workers) as ahead:
+        for step in (0, 1):
+            ahead.batch(step)
+        assert sorted(ahead._begun) == list(range(2, 2 + workers))
 
 
 def test_the_next_batch_is_made_by_another_thread_while_one_is_in_use():
@@ -93,6 +109,6 @@ def test_a_training_ends_in_the_same_weights_to_the_bit():
         train(network, source, pace=StepPace(5), config=TrainConfig(), loss=LossConfig(), validate=lambda _: {})
         return network.state_dict()
 
-    with Ahead(batches) as ahead:
+    with Ahead(batches, workers=3) as ahead:
         beside = trained(ahead)
     assert all(torch.equal(tensor, beside[name]) for name, tensor in trained(batches).items())

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from segue.loss import LossConfig
 from segue.model.unet import UNet, initialize, isotropic_config, network_from
 from segue.predict.infer import PredictConfig, predict
 from segue.train.batches import Batch
-from segue.train.loop import Observer, _optimizer, train
+from segue.train.loop import Observer, _optimizer, _repeatable, train
 from segue.train.schedule import StepPace, TimePace
 from segue.train.settings import TrainConfig
 from segue.train.state import Record, load_state, save_state
@@ -225,6 +226,26 @@ def test_stopping_saves_the_state_and_says_that_the_training_is_not_complete(tmp
     assert load_state(again, path, identity={})
     assert again.step == 3
     assert same(again.network.state_dict(), state.network.state_dict())
+
+
+def test_the_time_before_the_first_step_counts_also_in_a_state_and_for_a_resumed_training(tmp_path):
+    path = tmp_path / "state.safetensors"
+    stop_at_once = Observer(should_stop=lambda: True)
+    for runs in (1, 2):
+        state, _ = run(6, state_path=path, observer=stop_at_once, started=time.monotonic() - 100)
+        assert 100 * runs <= state.seconds < 100 * runs + 30
+        assert load_state(run(1)[0], path, identity={})
+
+
+@pytest.mark.parametrize(
+    ("device", "pace", "expected"),
+    [("cuda", StepPace(3), True), ("cuda", TimePace(end=0.0, reserve=0.0), False), ("cpu", StepPace(3), False)],
+    ids=["steps on a card", "a time on a card", "steps on the processor"],
+)
+def test_on_a_graphics_card_a_number_of_steps_asks_for_convolutions_that_repeat(device, pace, expected):
+    with _repeatable(torch.device(device), pace):
+        assert torch.backends.cudnn.deterministic is expected
+    assert not torch.backends.cudnn.deterministic
 
 
 def test_a_training_goes_on_only_as_the_same_training(tmp_path):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from segue.errors import ModelFileError, UsageError
+from segue.io.files import temporary_name
 from segue.model.unet import UNet, initialize, isotropic_config, memory_format
 from segue.train.state import TrainState, load_state, save_state
 
@@ -129,7 +130,7 @@ def test_the_state_of_another_training_is_refused_and_changes_nothing(tmp_path):
 
 def test_leftovers_of_killed_processes_are_swept_away(tmp_path):
     path = twice_saved(tmp_path)
-    leftover = tmp_path / ".segue-partial-999999999-state.safetensors"
+    leftover = tmp_path / temporary_name("state.safetensors", process=999999999)
     leftover.write_bytes(b"half")
     load_state(fresh(), path, identity={})
     assert not leftover.exists()

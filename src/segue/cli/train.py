@@ -15,6 +15,7 @@ from segue.cli.check import describe
 from segue.cli.console import answer, answer_json, columns, fail, say
 from segue.cli.processes import joined
 from segue.errors import MissingInputError, UsageError
+from segue.train.settings import DEFAULT_BUDGET
 from segue.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from segue.train.world import World
     from segue.trained import Model
 
-DEFAULT_BUDGET = "20m"
 SECONDS_BETWEEN_LINES = 20.0
 HEADLINES = ("dice", "pixel_error", "average_precision", "average_precision_50_95", "count_error")
 """Scores that are worth a place in a line."""
@@ -37,7 +37,10 @@ def train(
     out: Annotated[Path, typer.Option(help="The model file to write, such as cells.segue.")],
     budget: Annotated[
         str | None,
-        typer.Option(help=f"Time for everything, such as 20m or 1h30m.  [default: {DEFAULT_BUDGET}]"),
+        typer.Option(
+            help="Time for everything, such as 20m or 1h30m.  [default: that of the plan or of the training to go on "
+            f"with, else {DEFAULT_BUDGET / 60:g}m]"
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Number of training steps instead of a time: repeatable to the bit.")
@@ -59,7 +62,7 @@ def train(
             raise UsageError(f"give --preset or --config, not both: the plan {config} decides everything")
         if val is not None and no_validation:
             raise UsageError(f"give --val or --no-validation, not both: {val} would not be looked at")
-        seconds = parse_duration(budget or DEFAULT_BUDGET) if steps is None else None
+        seconds = parse_duration(budget) if budget is not None else None
         if out.suffix != ".segue":
             better = out.with_suffix(".segue") if out.name not in ("", "..") else out / "model.segue"
             raise UsageError(f"the model {out} should be called something.segue; give --out {better}")
@@ -135,11 +138,11 @@ class Report:
             say(describe(examination))
 
     def plan(self, plan: "Plan", train: int, validation: int) -> None:
-        """Show the plan with its reasons."""
+        """Show the plan with its reasons; of one that was given, which has none, what it says."""
         if self._quiet:
             return
-        rows = [*plan.reasons.items(), ("images", f"{train} to learn from, {validation} held out to judge with")]
-        say(columns(rows))
+        rows = list((plan.reasons if "network" in plan.reasons else _settings(plan) | plan.reasons).items())
+        say(columns([*rows, ("images", f"{train} to learn from, {validation} held out to judge with")]))
 
     def step(self, record: dict[str, float], seconds_left: float | None) -> None:
         """Note a step; tell of it if it is time."""
@@ -222,6 +225,21 @@ def _stopping() -> Iterator[Callable[[], int | None]]:
         yield stopped
     finally:
         give_back()
+
+
+def _settings(plan: "Plan") -> dict[str, str]:
+    """What a plan says, in a line for each of its parts."""
+    from segue.config import plan_to_dict
+
+    def told(value: Any) -> str:
+        if isinstance(value, dict):
+            return ", ".join(f"{name} {told(one)}" for name, one in value.items() if one is not None)
+        if isinstance(value, list):
+            return f"[{' '.join(told(one) for one in value)}]"
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    parts = {name: value for name, value in plan_to_dict(plan).items() if name != "reasons" and value is not None}
+    return {name: told(value) for name, value in parts.items()}
 
 
 def _result(model: "Model", config: "FitConfig") -> str:

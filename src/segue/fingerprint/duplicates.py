@@ -1,7 +1,7 @@
 """Images that are there twice: equal to the pixel, or nearly (saved again, brightened, turned)."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,11 @@ _DETAILS_ALIKE = 0.7
 """Correlation of the details of two thumbnails from which they can be neighbours in a sequence."""
 _FAINTEST = 1e-4
 """Thumbnails that vary by less than this part of the largest intensity hold nothing to compare."""
+
+_ROWS = 1024
+"""So many images at a time are compared with all others: a table of all with all would not fit for many tiles."""
+_ENOUGH_FOR_USUAL = 2048
+"""What the usual distance of two images is follows from so many of them."""
 
 Group = tuple[int, ...]
 
@@ -39,9 +44,10 @@ def similar_pairs(images: Sequence[ImageMeasure]) -> list[tuple[int, int]]:
 
     Only images of the same shape (or turned by 90 degrees) and number of channels are compared, by the
     correlation of their thumbnails; of many images also as neighbours in a slow sequence. Of several equal images
-    each makes a pair with the first.
+    each makes a pair with the first. Images of one value show nothing, so that they are like none.
     """
-    found = [(group[0], index) for group in equal_images(images) for index in group[1:]]
+    shown = [group for group in equal_images(images) if not images[group[0]].is_constant]
+    found = [(group[0], index) for group in shown for index in group[1:]]
     for members in _comparable(images):
         thumbnails = _prepare([images[index] for index in members])
         if len(members) >= _ENOUGH_FOR_MEAN:
@@ -93,14 +99,20 @@ def _neighbours(thumbnails: NDArray[np.float64]) -> list[tuple[int, int]]:
     """
     count = len(thumbnails)
     flat = thumbnails.reshape(count, -1)
-    distance = 1 - flat @ flat.T
-    near = distance <= (1 - _ALIKE) * np.median(distance[np.triu_indices(count, 1)])
+    some = flat[np.unique(np.linspace(0, count - 1, min(count, _ENOUGH_FOR_USUAL)).astype(int))]
+    near = (1 - _ALIKE) * np.median((1 - some @ some.T)[np.triu_indices(len(some), 1)])
     steps = [np.diff(thumbnails, axis=axis).reshape(count, -1) for axis in (1, 2)]
     details = np.concatenate(steps, axis=1)
     usual = np.median(abs(details), axis=1, keepdims=True)
     details = np.clip(details, -usual, usual)  # or the rim of a field of view outweighs all that is in it
     details /= np.maximum(np.linalg.norm(details, axis=1, keepdims=True), 1e-30)
-    return _pairs(near & (details @ details.T >= _DETAILS_ALIKE))
+    return [
+        pair
+        for part, rest in _parts(count)
+        for pair in _pairs(
+            (1 - flat[part] @ flat[rest].T <= near) & (details[part] @ details[rest].T >= _DETAILS_ALIKE), part.start
+        )
+    ]
 
 
 def _alike(thumbnails: NDArray[np.float64], common: NDArray[np.float64]) -> list[tuple[int, int]]:
@@ -109,16 +121,24 @@ def _alike(thumbnails: NDArray[np.float64], common: NDArray[np.float64]) -> list
     In a copy that was turned after it was taken the common has been turned too.
     """
     count = len(thumbnails)
-    best = np.full((count, count), -1.0)
-    rest = _without(thumbnails, common)
+    own = _without(thumbnails, common)
+    found: set[tuple[int, int]] = set()
     for turns in range(4):
         for flip in (slice(None), slice(None, None, -1)):
-            turned = np.rot90(rest, turns, axes=(1, 2))[:, :, flip].reshape(count, -1)
+            turned = np.rot90(own, turns, axes=(1, 2))[:, :, flip].reshape(count, -1)
             copies = _without(thumbnails, np.rot90(common, turns)[:, flip]).reshape(count, -1)
-            np.maximum(best, copies @ turned.T, out=best)
-    return _pairs(np.maximum(best, best.T) >= _ALIKE)
+            for part, rest in _parts(count):
+                best = np.maximum(copies[part] @ turned[rest].T, turned[part] @ copies[rest].T)
+                found.update(_pairs(best >= _ALIKE, part.start))
+    return sorted(found)
 
 
-def _pairs(belong: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _parts(count: int) -> Iterator[tuple[slice, slice]]:
+    """Some of the images, and all from the first of them on: together each pair of them once."""
+    for start in range(0, count, _ROWS):
+        yield slice(start, start + _ROWS), slice(start, count)
+
+
+def _pairs(belong: NDArray[np.bool_], start: int) -> list[tuple[int, int]]:
     ones, others = np.nonzero(np.triu(belong, 1))
-    return list(zip(ones.tolist(), others.tolist(), strict=True))
+    return list(zip((ones + start).tolist(), (others + start).tolist(), strict=True))

@@ -1,5 +1,6 @@
 """What was noticed about a data set: plain data that the label doctor shows and the program may act on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,3 +19,8 @@ class Finding:
     """What was found, one sentence."""
     remedy: str
     """What to do about it, one sentence."""
+
+
+def listed(findings: Iterable[Finding]) -> str:
+    """A line for each, as the rest of a message."""
+    return "\n".join(f"  {one.file}: {one.reason}; {one.remedy}" for one in findings)

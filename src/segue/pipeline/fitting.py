@@ -5,15 +5,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from segue.config import plan_from_toml, plan_to_dict, plan_to_toml
+from segue.config import plan_to_dict, plan_to_toml
 from segue.errors import TrainingError, TrainingInterruptedError, UsageError
 from segue.fingerprint import Examination, Fingerprint
 from segue.io.datasets import Pairs, find_pairs
@@ -25,20 +24,19 @@ from segue.model.unet import UNet, initialize
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.judges import Part, about_own_set, about_sides, look_alikes, sides, spec_to_judge
 from segue.pipeline.keeping import finished_model, write_finished
+from segue.pipeline.means import Means, means_of, of_some_length, plan_to_follow
 from segue.pipeline.preparing import examined, prepare
-from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, STATE_NAME, kept_states, run_folder
+from segue.pipeline.run_folder import HISTORY_NAME, LAST_NAME, PLAN_NAME, STATE_NAME, kept_states, run_folder
 from segue.pipeline.sharing import model_of_first, same_for_all, stopping_together
 from segue.pipeline.validating import Validator
 from segue.pipeline.wishes import FitConfig, FitObserver, Job
-from segue.plan import Plan, check_fits, make_plan
-from segue.predict.infer import Precision, PredictConfig, autocast_dtype
+from segue.plan import Plan
+from segue.predict.infer import PredictConfig
 from segue.train.ahead import Ahead
-from segue.train.batches import Batches, PatchBatches
+from segue.train.batches import Batch, Batches, PatchBatches
 from segue.train.examples import Example
-from segue.train.fusing import Kernels, compiled_kernels
 from segue.train.loop import train
 from segue.train.schedule import Pace, StepPace, TimePace
-from segue.train.timing import quicker_layers, step_seconds
 from segue.train.together import give_training_layers
 from segue.train.world import World
 from segue.trained import Model
@@ -46,9 +44,6 @@ from segue.units import format_duration, parse_duration
 
 FINAL_SHARE = 0.1
 """At most this share of a budget is kept free for the last look at the held-out images and for writing the model."""
-
-SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING = 180, 500
-"""From such a budget, or so many steps, kernels are compiled: it takes ten seconds and saves a twelfth of the rest."""
 
 
 def fit(
@@ -63,7 +58,8 @@ def fit(
 ) -> Model:
     """Train a U-Net on annotated images and return it as a model, judged on images it has not seen.
 
-    `budget` ("20m", or seconds) or `steps` say how long; `config` holds everything else one may wish.
+    `budget` ("20m", or seconds) or `steps` say how long, else the plan that is followed, else it takes 20 minutes;
+    `config` holds everything else one may wish.
     `validation` is a data set to judge with; without it some of the images are held out.
     In a `world` of several processes, all call this with the same arguments: each trains on its share of every batch,
     the first one writes and is observed, and all return its model. Without it the process trains alone, on a graphics
@@ -89,7 +85,9 @@ def fit(
         if out and world.from_first(lambda: bool(config.resume and folder and _is_complete(folder, out))):
             # A script may repeat its command until all is done.
             return model_of_first(lambda: Model.load(out), world)
-        job = Job(config=config, observer=observer, folder=folder, world=world, started=started)
+        plan = plan_to_follow(config, folder, world)
+        wishes = of_some_length(config, plan)
+        job = Job(config=wishes, plan=plan, observer=observer, folder=folder, world=world, started=started)
         return _fit(pairs, validation, job)
 
 
@@ -97,27 +95,13 @@ def _is_complete(folder: Path, model: Path) -> bool:
     return (folder / HISTORY_NAME).exists() and model.exists()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Means:
-    """What a network is trained with on this machine."""
-
-    plan: Plan
-    dtype: torch.dtype
-    """Of the convolutions."""
-    kernels: Kernels | None
-    """Of the normalisation; None for PyTorch's own layers."""
-
-    @property
-    def precision(self) -> Precision:
-        """The `dtype` as plans name it."""
-        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
-
-
 def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     keep_freed_memory()
     config, observer, world = job.config, job.observer, job.world
     examination, fingerprint, spec = examined(pairs, observer.on_examined)
-    means = _means(fingerprint, job)
+    data = _digests(examination)
+    same_for_all(data, world)  # before anything is measured together
+    means = means_of(fingerprint, job)
     plan = means.plan
     learn, judge = sides(examination, plan, hold_out=config.validate and validation is None)
     # Only the first process judges: the others need not read the images for it, nor hold them.
@@ -138,8 +122,8 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
         judged, spec.classes, _prediction(plan), budget=config.budget, decoding=_first_decoding(fingerprint)
     )
     judges = [repr(part) for part in judge] if validation is None else [pair.name for pair in validation]
-    identity = _identity(means, config, examination, world, judges)
-    same_for_all(identity, world)
+    identity = _identity(means, config, data, world, judges)
+    same_for_all({"plan": identity["plan"]}, world)
     if job.folder:
         _begin(job.folder, plan, resume=config.resume)
     with _batches(examples, means, world) as batches:
@@ -154,6 +138,7 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
             identity=identity,
             observer=stopping_together(observer.loop, world),
             world=world,
+            started=job.started,
         )
     if not complete:
         world.wait()  # for the first one to save the state: torchrun ends all when one has left
@@ -174,55 +159,7 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     return model_of_first(keep, world)
 
 
-def _means(fingerprint: Fingerprint, job: Job) -> _Means:
-    """The plan that is given, kept or made, and what was measured to serve it best here: the same in all processes."""
-    config, world = job.config, job.world
-    plan = _known_plan(fingerprint, job)
-    precision: Precision = plan.precision if plan else "auto"
-    bf16 = world.from_first(lambda: autocast_dtype(precision, world.device) == torch.bfloat16)
-    dtype = torch.bfloat16 if bf16 else torch.float32
-    normalized = plan.network.normalization == "batch" if plan else config.preset != "paper"
-    kernels = compiled_kernels(world.device, dtype) if normalized and _pays_to_compile(job) else None
-    if world.any(kernels is None):
-        kernels = None
-    if plan is None:
-        measure = partial(step_seconds, world=world, kernels=kernels) if config.budget is not None else None
-        plan = make_plan(
-            fingerprint, preset=config.preset, budget=config.budget, step_seconds=measure, seed=config.seed or 0
-        )
-    if kernels and world.device.type != "cpu":
-        kernels = quicker_layers(plan.network, plan.batches, world=world, kernels=kernels)
-    return _Means(plan=plan, dtype=dtype, kernels=kernels)
-
-
-def _known_plan(fingerprint: Fingerprint, job: Job) -> Plan | None:
-    """The plan that somebody gave, or that of the training to go on with; None if one has to be made."""
-    config, folder = job.config, job.folder
-    if config.plan is not None:
-        check_fits(config.plan, fingerprint)
-        return config.plan
-    kept = folder / "plan.toml" if folder and config.resume and kept_states(folder) else None
-    text = job.world.from_first(lambda: kept.read_text(encoding="utf-8") if kept and kept.exists() else None)
-    if text is None:
-        return None
-    plan = plan_from_toml(text, source=str(kept or "plan.toml"))
-    check_fits(plan, fingerprint)
-    if config.seed not in (None, plan.train.seed):
-        raise UsageError(
-            f"this training was started with seed {plan.train.seed}, not {config.seed}; leave --seed out to go on "
-            "with it, or start anew without --resume"
-        )
-    return plan
-
-
-def _pays_to_compile(job: Job) -> bool:
-    if job.config.budget is not None:
-        return job.config.budget >= SECONDS_WORTH_COMPILING
-    # On a card it is measured what kernels are good for: what is repeatable cannot depend on that.
-    return job.world.device.type == "cpu" and (job.config.steps or 0) >= STEPS_WORTH_COMPILING
-
-
-def _fresh_network(means: _Means, world: World) -> UNet:
+def _fresh_network(means: Means, world: World) -> UNet:
     """The untrained network with the layers that train it."""
     plan = means.plan
     with torch.random.fork_rng(devices=[]):
@@ -232,7 +169,7 @@ def _fresh_network(means: _Means, world: World) -> UNet:
     return network
 
 
-def _batches(examples: Sequence[Example], means: _Means, world: World) -> AbstractContextManager[Batches]:
+def _batches(examples: Sequence[Example], means: Means, world: World) -> AbstractContextManager[Batches]:
     plan = means.plan
     batches = PatchBatches(
         examples,
@@ -243,7 +180,7 @@ def _batches(examples: Sequence[Example], means: _Means, world: World) -> Abstra
         dtype=means.dtype,
         samples=world.share_of(plan.batches.batch),
     )
-    return nullcontext(batches) if world.device.type == "cpu" else Ahead(batches)
+    return nullcontext(batches) if world.device.type == "cpu" else Ahead(batches, ready=Batch.pinned)
 
 
 def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
@@ -253,7 +190,7 @@ def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
         return
     for old in (*states, folder / HISTORY_NAME, folder / LAST_NAME):
         old.unlink(missing_ok=True)
-    write_whole(folder / "plan.toml", plan_to_toml(plan).encode())
+    write_whole(folder / PLAN_NAME, plan_to_toml(plan).encode())
 
 
 def _first_decoding(fingerprint: Fingerprint) -> DecodeConfig:
@@ -281,23 +218,30 @@ def _pace(job: Job, *, last_look: Callable[[], float | None]) -> Pace:
     )
 
 
-def _identity(
-    means: _Means, config: FitConfig, examination: Examination, world: World, judges: list[str]
-) -> dict[str, Any]:
+def _digests(examination: Examination) -> dict[str, str]:
+    """What images and masks are learnt from, as short texts."""
+    return {
+        "images": _short("".join(one.image.digest for one in examination.images)),
+        "masks": _short("".join(one.labels.digest for one in examination.images)),
+    }
+
+
+def _short(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _identity(means: Means, config: FitConfig, data: dict[str, str], world: World, judges: list[str]) -> dict[str, Any]:
     """What has to be the same for a training to go on."""
     # Both are measured; where the same bits are promised, they have to be the same.
     measured = {"precision": means.precision, "compiled": means.kernels is not None}
-
-    def short(text: str) -> str:
-        return sha256(text.encode()).hexdigest()[:16]
-
+    # How long it takes is not part of what it is: a time may be changed on the way, steps are told below.
+    lasting = replace(means.plan, reasons={}, train=replace(means.plan.train, budget=None, steps=None))
     return {
-        "plan": short(json.dumps(plan_to_dict(means.plan) | {"reasons": None}, sort_keys=True)),
+        "plan": _short(json.dumps(plan_to_dict(lasting), sort_keys=True)),
         "preset": config.preset,
         "steps": config.steps,
-        "images to judge with": short("".join(judges)),
-        "images": short("".join(one.image.digest for one in examination.images)),
-        "masks": short("".join(one.labels.digest for one in examination.images)),
+        "images to judge with": _short("".join(judges)),
+        **data,
         "threads": torch.get_num_threads(),
         "processes": world.size,
         **(measured if config.steps is not None else {}),

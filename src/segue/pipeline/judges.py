@@ -7,6 +7,7 @@ from segue.fingerprint import Examination
 from segue.fingerprint.duplicates import similar_pairs
 from segue.fingerprint.measures import measure_image
 from segue.io.datasets import Pairs, read_pair_image, resolve_spec
+from segue.io.findings import listed
 from segue.io.labels import LabelSpec
 from segue.plan import Plan
 from segue.split import Split, members_of, split_pairs
@@ -56,8 +57,11 @@ def about_sides(judge: Sequence[Part], *, hold_out: bool) -> str | None:
 def spec_to_judge(validation: Pairs, pairs: Pairs, spec: LabelSpec) -> LabelSpec:
     """What the masks of `validation` mean: what its dataset.toml says, else the same as in the training data.
 
-    Raises DatasetError if they hold something else than the training data, or the same classes in another order.
+    Raises DatasetError if files and masks do not belong together, if the masks hold something else than the training
+    data, or the same classes in another order.
     """
+    if errors := [one for one in validation.findings if one.severity == "error"]:
+        raise DatasetError(f"{validation.root}: the data are not fit to judge with:\n{listed(errors)}")
     told = validation.description
     own = spec if told.labels is None and told.values is None else resolve_spec(validation).spec
     if own.kind != spec.kind or len(own.classes) != len(spec.classes):
@@ -78,8 +82,8 @@ def spec_to_judge(validation: Pairs, pairs: Pairs, spec: LabelSpec) -> LabelSpec
 def look_alikes(validation: Pairs, pairs: Pairs, examination: Examination) -> list[tuple[str, str]]:
     """Images of `validation` that look like one to learn from: its name and that of the first such one.
 
-    Compared are whole images of one size (`fingerprint.duplicates`). Raises DatasetError if two are equal to the pixel,
-    and ImageError for an image that cannot be read.
+    Compared are whole images of one size (`fingerprint.duplicates`) that show something. Raises DatasetError if two are
+    equal to the pixel, and ImageError for an image that cannot be read.
     """
     learnt = [one.image for one in examination.images]
     names = [pairs[one.index].name for one in examination.images]
@@ -88,7 +92,7 @@ def look_alikes(validation: Pairs, pairs: Pairs, examination: Examination) -> li
     for pair in validation:
         image = read_pair_image(pair)
         judging.append(measure_image(image))
-        if known := named.get(judging[-1].digest):
+        if not judging[-1].is_constant and (known := named.get(judging[-1].digest)):
             raise DatasetError(
                 f"{image.name}: this image judges the training and is learnt from too, as {known}, so that its score "
                 "would be too kind; take it away from one side (--val, or the data to learn from), or leave --val out"

@@ -78,7 +78,9 @@ def write_finished(model: Model, state: TrainState, job: Job) -> None:
     if out is None or folder is None:
         return
     model.save(out)
-    last = Model(model.header, network_from(model.header.network, state.average))
+    # The scores are those of the best weights.
+    header = model.header.model_copy(update={"training": model.header.training | {"validation": {}}})
+    last = Model(header, network_from(header.network, state.average))
     last.save(folder / LAST_NAME)
     lines = "".join(json.dumps(record) + "\n" for record in state.history)
     write_whole(folder / HISTORY_NAME, lines.encode())

@@ -8,6 +8,7 @@ from segue.channels import with_channels
 from segue.errors import DatasetError, ImageError
 from segue.fingerprint import Examination, Fingerprint, examine
 from segue.io.datasets import Pairs, read_pair
+from segue.io.findings import listed
 from segue.io.labels import LabelSpec
 from segue.normalize import measure, rescale
 from segue.pipeline.judges import Part
@@ -21,8 +22,7 @@ def examined(pairs: Pairs, tell: Callable[[Examination], None]) -> tuple[Examina
     examination = examine(pairs)
     tell(examination)
     if examination.errors or examination.fingerprint is None or examination.spec is None:
-        listed = "\n".join(f"  {one.file}: {one.reason}; {one.remedy}" for one in examination.errors)
-        raise DatasetError(f"{pairs.root}: the data are not fit for training:\n{listed}")
+        raise DatasetError(f"{pairs.root}: the data are not fit for training:\n{listed(examination.errors)}")
     return examination, examination.fingerprint, examination.spec
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from segue.errors import BusyError, CannotCreateError
 from segue.io.files import folder_if_used, naming, remove_leftovers
 
+PLAN_NAME = "plan.toml"
 STATE_NAME = "state.safetensors"
 HISTORY_NAME = "history.jsonl"
 """Written when all else is: a training that has a history is complete."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -14,9 +13,8 @@ from segue.train.world import World
 from segue.trained import Model
 
 
-def same_for_all(identity: dict[str, Any], world: World) -> None:
-    """Raise DatasetError if this process has not the same plan, images and masks as the first one."""
-    ours = {key: identity[key] for key in ("plan", "images", "masks")}
+def same_for_all(ours: dict[str, str], world: World) -> None:
+    """Raise DatasetError if what this process has, by its name, is not the same as that of the first one."""
     first = world.from_first(lambda: ours)
     unlike = [key for key in ours if ours[key] != first[key]]
     if unlike:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import Any
@@ -32,6 +32,8 @@ MIRROR_VIEWS = 8
 """A prediction with mirror images costs about so many without."""
 PIXELS_FOR_TUNING = 1 << 22
 """The object decoding is tuned on no more pixels than this."""
+SMALLEST_LOOK = 1 << 12
+"""Of an image that is too large for the time left at least so many pixels are judged."""
 SCORINGS = 3
 """All scores of an image take about so many times as long as the one that is looked at while training."""
 SCORE_NAMES = {"classes": "dice", "objects": "average_precision_50_95"}
@@ -115,21 +117,31 @@ class Validator:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The summary over all images (as `summarise` gives it) and the tuned object decoding, as plain data.
 
-        Images that do not fit into the `seconds_left` are left out; the summary says how many.
+        Images that do not fit into the `seconds_left` are left out; the summary says how many. Each is predicted,
+        scored and forgotten, but for those that the decoding is tuned on, which come first.
         """
         if not self.images:
             return {}, asdict(self.decoding)
-        left, expected = seconds_left or (lambda: math.inf), self._expected()
-        answers = self._answers_in_time(network, allowed=left() * expected.predicting / expected.total)
-        decoding = self.decoding
+        left, decoding = seconds_left or (lambda: math.inf), self.decoding
+        rest, rows = list(self.images), []
         if self._of_objects:
-            chosen = spread([one for one, _ in answers], pixels=PIXELS_FOR_TUNING)
-            examples = [self._example(one, answer) for one, answer in answers if any(one is c for c in chosen)]
-            for_scoring = left() * expected.scoring / (expected.tuning + expected.scoring)
-            decoding = tune_decoding(examples, start=self.decoding, should_stop=lambda: left() < for_scoring)
-        rows = [self._scores(one, answer, decoding) for one, answer in answers]
+            chosen = spread(self.images, pixels=PIXELS_FOR_TUNING)
+            rest = [one for one in self.images if not any(one is other for other in chosen)]
+            expected, share = self._expected(), _pixels(chosen) / max(_pixels(self.images), 1)
+            predicting = expected.predicting * share
+            afterwards = expected.predicting * (1 - share) + expected.scoring
+            allowed = left() * predicting / expected.total
+            answers = list(self._answers_in_time(network, chosen, allowed=allowed))
+            examples = [self._example(one, answer) for one, answer in answers]
+            kept_free = left() * afterwards / (expected.tuning + afterwards)
+            decoding = tune_decoding(examples, start=self.decoding, should_stop=lambda: left() < kept_free)
+            rows = [self._scores(one, answer, decoding) for one, answer in answers]
+            del answers, examples
+        if rest:
+            late = self._answers_in_time(network, rest, allowed=left(), one_at_least=not rows)
+            rows += [self._scores(one, answer, decoding) for one, answer in late]
         summary = summarise(rows)
-        summary["left_out"] = len(self.images) - len(answers)
+        summary["left_out"] = len(self.images) - len(rows)
         return summary, asdict(decoding)
 
     def last_look(self) -> float | None:
@@ -160,17 +172,20 @@ class Validator:
     def _of_objects(self) -> bool:
         return self.images[0].labels.kind == "objects"
 
-    def _answers_in_time(self, network: UNet, *, allowed: float) -> list[tuple[Judged, NDArray[np.float32]]]:
-        """Answers for as many images as fit into `allowed` seconds, at least one; unmirrored if time is short.
+    def _answers_in_time(
+        self, network: UNet, images: Sequence[Judged], *, allowed: float, one_at_least: bool = True
+    ) -> Iterator[tuple[Judged, NDArray[np.float32]]]:
+        """Answers for as many images as fit into `allowed` seconds with what is done with each; unmirrored if need be.
 
         The first image is predicted without mirror images, to know what they would cost.
         """
         classes, config = len(self.classes), self.config
         prepared = prepare(network, config)
-        order = [one for start in range(4) for one in self.images[start::4]]  # some of all, should time run out
-        if math.isfinite(allowed) and not math.isnan(self._predicting):  # one image alone may be too large
-            order[0] = central_part(order[0], pixels=max(1, int(allowed / self._predicting)))
-        answers: list[tuple[Judged, NDArray[np.float32]]] = []
+        order = [one for start in range(4) for one in images[start::4]]  # some of all, should time run out
+        # One image alone may be too large.
+        if one_at_least and math.isfinite(allowed) and not math.isnan(self._predicting):
+            order[0] = central_part(order[0], pixels=max(SMALLEST_LOOK, int(allowed / self._predicting)))
+        required = one_at_least
         started = self.clock()
         seconds_a_pixel = 0.0
         if math.isfinite(allowed) and config.mirror:
@@ -180,14 +195,15 @@ class Validator:
             if seconds_a_pixel * sum(one.pixels[0].size for one in order) > allowed:
                 config = replace(config, mirror=False)
                 seconds_a_pixel /= MIRROR_VIEWS
-                answers, order = [(first, answer)], order[1:]
+                order, required = order[1:], False
+                yield first, answer
         for one in order:
             before = self.clock()
-            if answers and before - started + 1.5 * seconds_a_pixel * one.pixels[0].size > allowed:
+            if not required and before - started + 1.5 * seconds_a_pixel * one.pixels[0].size > allowed:
                 break
-            answers.append((one, predict(prepared, one.pixels, classes=classes, config=config)))
+            yield one, predict(prepared, one.pixels, classes=classes, config=config)
+            required = False
             seconds_a_pixel = max(seconds_a_pixel, (self.clock() - before) / one.pixels[0].size)
-        return answers
 
     def _scores(self, one: Judged, answer: NDArray[np.float32], decoding: DecodeConfig) -> ImageScores:
         if one.labels.kind == "classes":

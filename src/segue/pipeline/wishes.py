@@ -17,9 +17,9 @@ class FitConfig:
     """What a user may wish of a training; the plan decides the rest."""
 
     budget: float | None = None
-    """Seconds from start to finished model. One of `budget` and `steps` is given."""
+    """Seconds from start to finished model."""
     steps: int | None = None
-    """Number of training steps: repeatable to the bit."""
+    """Number of training steps: repeatable to the bit. Without both the plan to follow says how long, or 20 minutes."""
     preset: Preset = "auto"
     """"auto", or "paper" for the network of 2015."""
     seed: int | None = None
@@ -34,10 +34,8 @@ class FitConfig:
     """Whether to go on with a training that was interrupted, if there is one."""
 
     def __post_init__(self) -> None:
-        if (self.budget is None) == (self.steps is None):
-            raise UsageError("give either a time budget (such as 20m) or a number of steps, not both and not neither")
-        if self.steps is not None and self.steps < 1:
-            raise UsageError(f"a training has at least 1 step, not {self.steps}")
+        if self.budget is not None and self.steps is not None:
+            raise UsageError("give either a time budget (such as 20m) or a number of steps, not both")
         if self.preset not in PRESETS:
             raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{self.preset}"')
         if self.plan is not None and self.preset != "auto":
@@ -46,7 +44,7 @@ class FitConfig:
             raise UsageError(
                 f"the plan holds the seed {self.plan.train.seed}, not {self.seed}; change train.seed in it"
             )
-        TrainConfig(seed=self.seed or 0)  # says which seeds are possible
+        TrainConfig(seed=self.seed or 0, budget=self.budget, steps=self.steps)  # says what is possible
         if self.resume and self.out is None:
             raise UsageError("a training can only be resumed where it was kept; give the model's path")
 
@@ -71,6 +69,8 @@ class Job:
 
     config: FitConfig
     observer: FitObserver
+    plan: Plan | None = None
+    """The plan to follow instead of making one: the one that was given, or that of the training to go on with."""
     folder: Path | None
     """Where state, plan and history are kept, in the process that writes; None elsewhere."""
     world: World

@@ -1,19 +1,18 @@
 """From what a data set is, what the machine can do and how long it may take to a plan."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from math import prod
 from typing import Any, Literal
 
 from segue.arrays import MICROMETRES, Space
 from segue.augment.compose import LEANING, AugmentConfig, default_augmentation
 from segue.errors import UsageError
-from segue.fingerprint import ChannelSummary, Fingerprint
-from segue.fingerprint.hounsfield import AnnotatedSummary
+from segue.fingerprint import Fingerprint
 from segue.loss import LossConfig
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNetConfig, paper_config
-from segue.normalize import Normalization, NormalizationKind
+from segue.plan.intensities import normalization_of
 from segue.plan.plan import Plan
 from segue.plan.size import (
     BATCH_PIXELS,
@@ -28,6 +27,7 @@ from segue.resample import are_alike, shown
 from segue.targets.border_weights import class_weights
 from segue.targets.prepare import TargetConfig
 from segue.train.settings import BatchConfig, TrainConfig
+from segue.units import format_duration
 
 Preset = Literal["auto", "paper"]
 PRESETS: tuple[Preset, ...] = ("auto", "paper")
@@ -45,22 +45,27 @@ def make_plan(
     *,
     preset: Preset = "auto",
     budget: float | None = None,
+    steps: int | None = None,
     step_seconds: StepSeconds | None = None,
     seed: int = 0,
+    processes: int = 1,
 ) -> Plan:
     """The plan for a data set. With a `budget` in seconds the network is as wide as `step_seconds` says it may be.
+
+    Each of the `processes` that train together has a patch of a batch at least.
 
     Raises UsageError for an unknown preset.
     """
     if preset not in PRESETS:
         raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{preset}"')
+    train = TrainConfig(seed=seed, budget=budget, steps=steps)
     if preset == "paper":
-        return _paper_plan(fingerprint, seed=seed)
+        return _paper_plan(fingerprint, train, processes=processes)
     patch, factors, kernels = patch_and_levels(fingerprint)
     targets, loss, reasons = _what_to_learn(fingerprint)
     batches = BatchConfig(
         patch=patch,
-        batch=min(max(2, BATCH_PIXELS[len(patch)] // prod(patch)), MOST_PATCHES),
+        batch=max(2, min(BATCH_PIXELS[len(patch)] // prod(patch), MOST_PATCHES), processes),
         # Common classes are found anywhere; objects are looked for where they touch, which is rare in dense images too.
         foreground=0.33 if fingerprint.kind == "objects" or _rarest(fingerprint) <= 0.2 else 0.0,
     )
@@ -77,7 +82,6 @@ def make_plan(
         dropout=0.2,
     )
     network, why_width = as_wide_as_time_allows(network, batches, budget, step_seconds)
-    train = TrainConfig(seed=seed)
     # Averaged distance maps are flatter: objects were found no better with mirror images, at seven times the time.
     mirror = fingerprint.kind != "objects" and not any(fingerprint.oriented)
     return _with_what_the_images_are(
@@ -93,14 +97,14 @@ def make_plan(
             "batches": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
             f"{batches.batch} patches of {_times(patch)} px a step",
             "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
-            "train": f"Muon, its rate up to {train.learning_rate:g} and down to 0 when the time is over, however "
+            "train": f"{_length(train)}Muon, its rate up to {train.learning_rate:g} and down to 0 at the end, however "
             f"quick the machine is; weights are the mean of the last {train.average_share:.0%} of the steps",
             "mirror": _why_mirror(fingerprint, mirror=mirror),
         },
     )
 
 
-def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
+def _paper_plan(fingerprint: Fingerprint, train: TrainConfig, *, processes: int) -> Plan:
     """The network, the weights and the loss of 2015; the optimiser is AdamW (the paper's needs days on a processor).
 
     Volumes have one pooling less and patches of 116 voxels, as in Cicek et al. (2016).
@@ -114,16 +118,17 @@ def _paper_plan(fingerprint: Fingerprint, *, seed: int) -> Plan:
         fingerprint,
         network=network,
         targets=TargetConfig(separate=True, w0=10.0, sigma=5.0, class_weights=weights),
-        batches=BatchConfig(patch=patch, batch=1, foreground=0.0),
+        batches=BatchConfig(patch=patch, batch=processes, foreground=0.0),
         loss=LossConfig(cross_entropy=1.0, dice=0.0),
-        train=TrainConfig(seed=seed, optimizer="adamw", learning_rate=2e-4, momentum=0.99),
+        train=replace(train, optimizer="adamw", learning_rate=2e-4, momentum=0.99),
         mirror=False,
         reasons={
             "network": "the preset 'paper': Ronneberger, Fischer & Brox (2015), to the parameter",
-            "batches": f"one patch of {_times(patch)} px a step, as in the paper",
+            "batches": f"one patch of {_times(patch)} px a step, as in the paper"
+            + (" (and process)" if processes > 1 else ""),
             "targets": "the classes, with the border weights and the class weights of the paper",
             "loss": "the weighted cross-entropy of the paper",
-            "train": "AdamW: the paper's gradient descent with momentum needs days on a processor",
+            "train": f"{_length(train)}AdamW: the paper's gradient descent with momentum needs days on a processor",
             "mirror": "one look at each tile, as in the paper",
         },
     )
@@ -134,7 +139,7 @@ def _with_what_the_images_are(
 ) -> Plan:
     """A plan of the `choices` of a preset, and of those that the images alone decide."""
     pixel_size, unit, why_size = _pixel_size(fingerprint)
-    normalization, why_normalization = _normalization(fingerprint)
+    normalization, why_normalization = normalization_of(fingerprint)
     reasons = reasons | why_size | why_normalization | _why_augmentation(fingerprint) | WHY_THE_REST
     return Plan(
         pixel_size=pixel_size,
@@ -201,53 +206,6 @@ def _pixel_size(fingerprint: Fingerprint) -> tuple[tuple[float, ...] | None, str
     return size, unit, {"pixel_size": reason}
 
 
-def _normalization(fingerprint: Fingerprint) -> tuple[Normalization, dict[str, str]]:
-    """What is done to the intensities, by what the channels are (docs/decisions/0020-normalisation-by-kind.md)."""
-    scans = _scans(fingerprint)
-    others = [number for number in range(fingerprint.channels) if number not in scans]
-    if others and (not scans or fingerprint.colour != "gray"):  # red, green and blue are of one kind
-        return Normalization(kind="standard"), {"normalization": _why_one_by_one(fingerprint)}
-    kinds: tuple[NormalizationKind, ...] = tuple(
-        "standard" if number in others else "fixed" for number in range(fingerprint.channels)
-    )
-    normalization = Normalization(
-        kind="standard" if others else "fixed",
-        kinds=kinds if others else (),
-        mean=tuple(scan.mean for scan in scans.values()),
-        std=tuple(scan.std for scan in scans.values()),
-        clip=tuple((scan.low, scan.high) for scan in scans.values()),
-    )
-    ranges = ", ".join(f"{scan.low:.0f} to {scan.high:.0f}" for scan in scans.values())
-    why = (
-        f"Hounsfield units mean the same in each scan; clipped to {ranges}, where 99 % of what is annotated lies, then "
-        "one scale for all images"
-    )
-    if not others:
-        return normalization, {"normalization": f"CT: {why}"}
-    rest = "mean 0 and deviation 1 of each image"
-    return normalization, {"normalization": f"CT ({_channels(scans)}): {why}; the others ({_channels(others)}): {rest}"}
-
-
-def _scans(fingerprint: Fingerprint) -> dict[int, AnnotatedSummary | ChannelSummary]:
-    """The channels that are CT by their number, but for those that hold nothing to make a scale of."""
-    channels: Sequence[AnnotatedSummary | ChannelSummary] = fingerprint.annotated or fingerprint.intensities
-    return {
-        number: channel
-        for number, (is_ct, channel) in enumerate(zip(fingerprint.hounsfield, channels, strict=False))
-        if is_ct and channel.low < channel.high and channel.std > 0
-    }
-
-
-def _channels(numbers: Collection[int]) -> str:
-    return f"channel{'s' if len(numbers) > 1 else ''} {' and '.join(str(number) for number in numbers)}"
-
-
-def _why_one_by_one(fingerprint: Fingerprint) -> str:
-    if fingerprint.colour != "gray":
-        return "colour: mean 0 and deviation 1 of each image, its three channels together, which keeps the hues"
-    return "mean 0 and deviation 1 of each image and channel: brightness differs from recording to recording"
-
-
 def _foreground(fingerprint: Fingerprint) -> float:
     return 1 - fingerprint.class_frequencies[0]
 
@@ -285,6 +243,13 @@ def _why_mirror(fingerprint: Fingerprint, *, mirror: bool) -> str:
     return "one look at each image: " + (
         "objects are found no better with mirror images" if fingerprint.kind == "objects" else "it has a right way up"
     )
+
+
+def _length(train: TrainConfig) -> str:
+    """How long, as the beginning of a sentence; nothing if it is not said."""
+    if train.steps is not None:
+        return f"{train.steps:,} step{'s' if train.steps > 1 else ''}; "
+    return f"{format_duration(train.budget)} in all; " if train.budget is not None else ""
 
 
 def _times(lengths: Sequence[int]) -> str:

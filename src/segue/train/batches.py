@@ -1,6 +1,6 @@
 """Examples to batches: which image, which place, which augmentation, all drawn from (seed, step, sample) alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -30,20 +30,21 @@ class Batch:
     dtype: torch.dtype
     """Type of the convolutions."""
 
+    def pinned(self) -> "Batch":
+        """The same batch where a graphics card can fetch it while the processor goes on."""
+        return self._with_each(Tensor.pin_memory)
+
     def to(self, device: torch.device) -> "Batch":
-        """The same batch in the memory of `device`; a graphics card copies it while the processor goes on."""
-        if device.type == "cpu":
-            return self
+        """The same batch in the memory of `device`."""
+        return self if device.type == "cpu" else self._with_each(lambda tensor: tensor.to(device, non_blocking=True))
 
-        def moved(tensor: Tensor) -> Tensor:
-            return tensor.pin_memory().to(device, non_blocking=True)
-
+    def _with_each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return replace(
             self,
-            image=moved(self.image),
-            target=moved(self.target),
-            weights=moved(self.weights),
-            maps=moved(self.maps) if self.maps is not None else None,
+            image=change(self.image),
+            target=change(self.target),
+            weights=change(self.weights),
+            maps=change(self.maps) if self.maps is not None else None,
         )
 
 

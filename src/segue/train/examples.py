@@ -67,11 +67,13 @@ def make_example(
         linear=tuple(_own(one, part) for one in targets.maps),
     )
     rng = np.random.default_rng(seed)
-    rare = [classes == number for number in np.unique(classes) if number > 0]
+    rare = [number for number in np.unique(classes) if number > 0]
     narrow = sources.nearest[0] > config.narrow
-    if narrow.any():  # where objects touch there is the most to learn, and of all places they are the fewest
-        rare = [*(rare if len(rare) > 1 else []), narrow]
-    places = tuple(_some_places(mask, rng) for mask in rare)
+    if narrow.any() and len(rare) == 1:  # the narrow places stand for the one class: there is the most to learn
+        rare = []
+    places = tuple(_some_places(classes == number, rng) for number in rare)
+    if narrow.any():
+        places = (*places, _some_places(narrow, rng))
     annotated = classes != IGNORE
     sparse = bool(annotated.any()) and annotated.mean() < 0.5
     known = _some_places(annotated, rng) if sparse else None

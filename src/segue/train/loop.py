@@ -7,7 +7,7 @@ each step depends on the state before it and on (seed, step) alone.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from segue.loss import LossConfig, total_loss
 from segue.model.unet import UNet, memory_format, network_from
 from segue.train.batches import Batch, Batches
 from segue.train.muon import Muon
-from segue.train.schedule import Pace, averaging_weight, learning_rate_factor
+from segue.train.schedule import Pace, StepPace, averaging_weight, learning_rate_factor
 from segue.train.settings import TrainConfig
 from segue.train.state import Record, TrainState, load_state, save_state, share_state
 from segue.train.world import World
@@ -56,15 +56,18 @@ def train(
     identity: dict[str, Any] | None = None,
     observer: Observer | None = None,
     world: World | None = None,
+    started: float | None = None,
 ) -> tuple[TrainState, bool]:
     """Train `network` until `pace` is over; returns the state and whether the training is complete.
 
-    With a `state_path` it goes on from the state found there, and saves its own there. In a `world` of several
+    With a `state_path` it goes on from the state found there, and saves its own there. The time spent counts from
+    `started` on the monotonic clock (reading and planning too), or from now. In a `world` of several
     processes each has its share of the batches; all begin with the state of the first one, and `pace`, `validate` and
     `observer.should_stop` must give all the same answers.
     Raises TrainingError if the loss is not finite, or if another process is gone.
     """
     observer, world = observer or Observer(), world or World()
+    started = time.monotonic() if started is None else started
     state = _fresh_state(network, config, world.device)
     if state_path:
         load_state(state, state_path, identity=identity or {})
@@ -72,7 +75,7 @@ def train(
     state.seconds_before = state.seconds
     pace.note_resumed(state.seconds_before)
     saved = time.monotonic()
-    with _own_randomness(world.device):
+    with _own_randomness(world.device), _repeatable(world.device, pace):
         while not pace.is_over(state.step):
             # Before the next step, so that a training that was stopped after a step makes up for what was due then.
             if _is_due(state, pace, config):
@@ -80,11 +83,10 @@ def train(
             if state_path and time.monotonic() - saved > config.save_every:
                 save_state(state, state_path, identity=identity or {})
                 saved = time.monotonic()
-            started = time.monotonic()
+            begun = time.monotonic()
             record = _step(state, batches.batch(state.step), pace.progress(state.step), config, loss, world)
-            seconds = time.monotonic() - started
-            pace.note_step(seconds)
-            state.seconds += seconds
+            pace.note_step(time.monotonic() - begun)
+            state.seconds = state.seconds_before + time.monotonic() - started
             if observer.should_stop():
                 if state_path:
                     save_state(state, state_path, identity=identity or {})
@@ -183,6 +185,13 @@ def _validate(state: TrainState, progress: float, validate: Validate, pace: Pace
     record = {"step": float(state.step), "progress": progress, "seconds": state.seconds, **scores}
     state.history.append({key: value for key, value in record.items() if value == value})
     observer.on_validation(record)
+
+
+def _repeatable(device: torch.device, pace: Pace) -> AbstractContextManager[None]:
+    """On a graphics card, convolutions that sum in the same order each time where a number of steps promises it."""
+    if device.type != "cuda" or not isinstance(pace, StepPace):
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True)
 
 
 @contextmanager

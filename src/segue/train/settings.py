@@ -7,6 +7,9 @@ from segue.errors import UsageError
 
 Optimizer = Literal["muon", "adamw", "sgd"]
 
+DEFAULT_BUDGET = 20 * 60.0
+"""Seconds that a training takes if nobody says how long."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchConfig:
@@ -31,6 +34,11 @@ class BatchConfig:
 class TrainConfig:
     """How a network is trained."""
 
+    budget: float | None = None
+    """Seconds that the training may take in all, from the first look at the data to the written model; None if its
+    `steps` are counted, or if nobody has said how long."""
+    steps: int | None = None
+    """Number of steps: repeatable to the bit. None if a time decides."""
     seed: int = 0
     """All randomness of the training comes from this number."""
     optimizer: Optimizer = "muon"
@@ -55,6 +63,16 @@ class TrainConfig:
     """Seconds between two saved states."""
 
     def __post_init__(self) -> None:
+        if self.budget is not None and self.steps is not None:
+            raise UsageError(
+                f"a training has a budget ({self.budget:g} s) or a number of steps ({self.steps}), not both"
+            )
+        if (self.budget is not None and not self.budget > 0) or (self.steps is not None and self.steps < 1):
+            raise UsageError(
+                f"a training has at least 1 step, not {self.steps}"
+                if self.steps is not None
+                else f"the budget of a training is above 0 s, not {self.budget:g}"
+            )
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"a seed is a whole number from 0 to 4294967295, not {self.seed}")
         if self.optimizer not in get_args(Optimizer):

@@ -61,11 +61,7 @@ def save_state(state: TrainState, path: Path, *, identity: dict[str, Any]) -> No
     header = {
         "content": "training state",
         "identity": identity,
-        "step": state.step,
-        "seconds": state.seconds,
-        "best_score": state.best_score if np.isfinite(state.best_score) else None,
-        "history": state.history,
-        "validations": state.validations,
+        **_numbers(state),
     }
     if path.exists():
         path.replace(_previous(path))
@@ -108,11 +104,7 @@ def share_state(state: TrainState, world: World) -> None:
         return
     told: dict[str, Any] = world.from_first(
         lambda: {
-            "step": state.step,
-            "seconds": state.seconds,
-            "best_score": state.best_score,
-            "history": state.history,
-            "validations": state.validations,
+            **_numbers(state),
             "best": state.best is not None,
             "slots": {
                 index: {name: list(tensor.shape) for name, tensor in slots.items()}
@@ -122,8 +114,7 @@ def share_state(state: TrainState, world: World) -> None:
     )
     slots = state.optimizer.state_dict()["state"]
     if not world.is_first:
-        state.step, state.seconds, state.best_score = told["step"], told["seconds"], told["best_score"]
-        state.history, state.validations = told["history"], told["validations"]
+        _take_numbers(state, told)
         state.best = {name: tensor.clone() for name, tensor in state.average.items()} if told["best"] else None
         slots = {
             int(index): {name: torch.empty(shape, device=world.device) for name, shape in shapes.items()}
@@ -146,11 +137,27 @@ def _fill(state: TrainState, tensors: dict[str, NDArray[Any]], header: dict[str,
         index, slot = name.split("/")
         slots.setdefault(int(index), {})[slot] = tensor
     _fill_optimizer(state, slots)
-    state.step = int(header["step"])
-    state.seconds = float(header["seconds"])
-    state.best_score = -np.inf if header["best_score"] is None else float(header["best_score"])
-    state.history = list(header["history"])
-    state.validations = int(header["validations"])
+    _take_numbers(state, header)
+
+
+def _numbers(state: TrainState) -> dict[str, Any]:
+    """What of a state is no tensor, as plain data."""
+    return {
+        "step": state.step,
+        "seconds": state.seconds,
+        "best_score": state.best_score if np.isfinite(state.best_score) else None,
+        "history": state.history,
+        "validations": state.validations,
+    }
+
+
+def _take_numbers(state: TrainState, told: dict[str, Any]) -> None:
+    """The inverse of `_numbers`."""
+    state.step = int(told["step"])
+    state.seconds = float(told["seconds"])
+    state.best_score = -np.inf if told["best_score"] is None else float(told["best_score"])
+    state.history = list(told["history"])
+    state.validations = int(told["validations"])
 
 
 def _fill_optimizer(state: TrainState, slots: dict[int, dict[str, Tensor]]) -> None:

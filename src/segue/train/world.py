@@ -131,5 +131,5 @@ def _among_others() -> Iterator[None]:
     except RuntimeError as error:
         raise TrainingError(
             "another process of this training is gone, torchrun says how; the last saved state is kept: start all "
-            "processes again with --resume"
+            f"processes again with --resume ({str(error).strip().partition(chr(10))[0][:200]})"
         ) from error
