@@ -1,3 +1,5 @@
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -267,3 +269,25 @@ def test_large_maps_are_decoded_in_blocks_to_the_same_objects(monkeypatch):
     monkeypatch.setattr("segue.trained.DECODED_AT_ONCE", 1000)
     assert whole.max() > 10
     assert (objects_of(answer, DecodeConfig(smoothing=1)) == whole).all()
+
+
+def bytes_beyond(work: Callable[[], object]) -> int:
+    """The most memory that some work has at a time, beside what was there before."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_beside_an_answer_no_map_of_its_size_is_made_but_the_ids(monkeypatch):
+    monkeypatch.setattr("segue.trained.DECODED_AT_ONCE", 1000)
+    monkeypatch.setattr("segue.trained._COMPARED_AT_ONCE", 1 << 14)
+    monkeypatch.setattr("segue.objects.blocks.SIDES", {2: 128})
+    probabilities = np.zeros((2, 1024, 1024), np.float32)
+    probabilities[0] = 1
+    small, large = (Answer(probabilities[:, :side, :side], None, Space()) for side in (128, 1024))
+    objects_of(small, DecodeConfig())  # imports what it needs
+    assert bytes_beyond(lambda: most_probable(large)) < 5 * 1024**2  # 4 for the ids
+    assert bytes_beyond(lambda: objects_of(large, DecodeConfig())) < 15 * 1024**2  # 4 for the ids, 9 to work in

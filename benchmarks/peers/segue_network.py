@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
@@ -99,8 +100,8 @@ def step(spec: dict) -> None:
         )
 
 
-def model_in(folder: Path, spec: dict) -> Model:
-    """An untrained model, written and read again, as users have it."""
+def make_files(folder: Path, spec: dict) -> None:
+    """An untrained model, and the image if it is to be read from a file."""
     header = ModelHeader(
         segue=version("segue"),
         network=config_of(spec),
@@ -111,12 +112,23 @@ def model_in(folder: Path, spec: dict) -> Model:
     )
     torch.manual_seed(0)
     Model(header, UNet(header.network)).save(folder / "model.segue")
+    if spec.get("files"):
+        pixels = np.random.default_rng(0).integers(0, 256, (1, spec["side"], spec["side"]), dtype=np.uint8)
+        write_image(folder / "image.tif", Image(pixels=pixels.astype(np.float32), space=Space()))
+
+
+def model_in(folder: Path, spec: dict) -> Model:
+    """The model, read as users read it.
+
+    Another process makes it: what that takes would stay with this one, and a prediction would fit into its holes.
+    """
+    subprocess.run([sys.executable, __file__, "make", json.dumps({**spec, "folder": str(folder)})], check=True)
+    keep_freed_memory()  # as `segue predict` does
     return Model.load(folder / "model.segue")
 
 
 def predict_array(folder: Path, spec: dict):
     """Image in memory to probabilities in memory, as the peers do it."""
-    keep_freed_memory()  # as `segue predict` does
     model = model_in(folder, spec)
     pixels = np.random.default_rng(0).standard_normal((1, *(spec["side"],) * axes_of(spec)), np.float32)
     image = Image(pixels=pixels, space=Space())
@@ -125,10 +137,7 @@ def predict_array(folder: Path, spec: dict):
 
 def predict_file(folder: Path, spec: dict):
     """From an image file to a file of classes, as `segue predict` does it."""
-    keep_freed_memory()
     model = model_in(folder, spec)
-    pixels = np.random.default_rng(0).integers(0, 256, (1, spec["side"], spec["side"]), dtype=np.uint8)
-    write_image(folder / "image.tif", Image(pixels=pixels.astype(np.float32), space=Space()))
     output = OutputConfig(kind="classes")
     return lambda: predict_files(model, [folder / "image.tif"], folder / "out", output=output)
 
@@ -139,6 +148,8 @@ def main() -> None:
         step(spec)
     elif mode == "flops":
         print(json.dumps(count_flops(spec)))
+    elif mode == "make":
+        make_files(Path(spec["folder"]), spec)
     else:
         with tempfile.TemporaryDirectory() as folder:
             prepare = predict_file if spec.get("files") else predict_array

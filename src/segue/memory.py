@@ -1,10 +1,19 @@
-"""Keep the memory that a step of a training, or a piece of a prediction, frees for the next one."""
+"""Memory: what one step frees is kept for the next, and errors that say there is not enough are known."""
 
 import ctypes
 import sys
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 """Parameters of glibc's mallopt, from its manual page."""
+_SHORT = ("allocate memory", "enough memory", "out of memory", "bad_alloc")
+"""In what PyTorch says of memory that it does not get: on processors, and by other libraries; on graphics cards."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory: Python's own, or one of PyTorch's RuntimeErrors."""
+    if isinstance(error, RuntimeError):
+        return any(words in str(error).lower() for words in _SHORT)
+    return isinstance(error, MemoryError)
 
 
 def keep_freed_memory() -> bool:

@@ -27,6 +27,8 @@ from segue.resample import resample_values, with_pixel_size
 
 DECODED_AT_ONCE = 2048**2
 """Maps of more pixels are decoded in blocks: the same objects, in less time and a tenth of the memory."""
+_COMPARED_AT_ONCE = 1 << 18
+"""Pixels whose classes are compared at a time: numpy copies the probabilities, and has 8 bytes for each id."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,11 @@ def load(path: Path | str) -> Model:
 
 def most_probable(answer: Answer) -> NDArray[np.int32]:
     """The id of the most probable class of every pixel, ([Z,] Y, X) int32; the lower id where two are equal."""
-    ids: NDArray[np.int32] = answer.probabilities.argmax(axis=0).astype(np.int32)
+    probabilities = answer.probabilities
+    ids = np.empty(probabilities.shape[1:], np.int32)
+    rows = max(_COMPARED_AT_ONCE // max(prod(ids.shape[1:]), 1), 1)
+    for start in range(0, len(ids), rows):
+        ids[start : start + rows] = probabilities[:, start : start + rows].argmax(axis=0)
     return ids
 
 
@@ -214,11 +220,12 @@ def objects_of(answer: Answer, decoding: DecodeConfig) -> NDArray[np.uint32]:
 
     Sizes in `decoding` are those of pixels that the network works at.
     """
-    decoding = at_magnification(decoding, answer.magnification, axes=answer.probabilities.ndim - 1)
-    foreground = answer.foreground
-    if foreground.size <= DECODED_AT_ONCE:
-        return decode_objects(foreground, answer.distance, config=decoding)
-    objects = np.zeros(foreground.shape, np.uint32)
+    shape = answer.probabilities.shape[1:]
+    decoding = at_magnification(decoding, answer.magnification, axes=len(shape))
+    if prod(shape) <= DECODED_AT_ONCE:
+        return decode_objects(answer.foreground, answer.distance, config=decoding)
+    objects = np.zeros(shape, np.uint32)
+    foreground = View(shape, lambda block: np.float32(1) - answer.probabilities[0][block])
     decode_in_blocks(foreground, answer.distance, config=decoding, out=objects)
     return objects
 

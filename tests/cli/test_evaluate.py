@@ -112,6 +112,16 @@ def test_of_four_objects_three_found_the_scores_are_those_counted_by_hand(segue,
     assert metrics["f1"]["mean"] == pytest.approx(2 * 3 / (2 * 3 + 1))
 
 
+def test_what_is_doubtful_about_the_masks_of_the_truth_is_said(segue, tmp_path):
+    truth = np.kron([[1, 0, 1]], np.ones((4, 4), np.int32)) * 255
+    for folder in ("data/images", "data/masks", "predicted"):
+        write_labels(tmp_path / folder / "a.tif", truth, space=Space())
+    (tmp_path / "data" / "dataset.toml").write_text('labels = "objects"\n')
+    answer = segue("evaluate", tmp_path / "data", tmp_path / "predicted")
+    assert answer.code == 0
+    assert "a.tif: the masks are binary (0 and 255), so all objects of a mask count as one; touching" in answer.err
+
+
 def test_objects_of_several_classes_are_scored_class_by_class_if_a_table_tells_them(segue, tmp_path):
     ids = np.array([[1, 1, 0, 2, 2, 0, 3, 3]], np.int32)
     for folder in ("data/images", "data/masks", "predicted"):

@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 from segue.arrays import IGNORE
 from segue.errors import DatasetError, ImageError, LabelError, MissingInputError
 from segue.fingerprint import examine
-from segue.io.datasets import described_pixel_size, find_pairs, read_pair, resolve_spec
+from segue.io.datasets import find_pairs, read_pair, resolve_spec
 from segue.io.labels import LabelSpec
 
 GRAY = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -255,11 +255,9 @@ def test_cellpose_data_are_read_under_the_names_of_their_images(tmp_path):
 
 @pytest.mark.parametrize(("images", "masks"), [("Images", "Masks"), ("image", "mask"), ("IMAGES", "Label")])
 def test_the_folders_of_images_and_masks_may_be_named_in_any_case_and_number(tmp_path, images, masks):
-    image = put(tmp_path / images / "a.png")
+    put(tmp_path / images / "a.png")
     put(tmp_path / masks / "a.png", MASK)
-    (tmp_path / "dataset.toml").write_text("pixel_size = [1.0, 2.0]")
     assert [pair.name for pair in find_pairs(tmp_path)] == ["a"]
-    assert described_pixel_size(image) == (1.0, 2.0)
 
 
 def test_a_second_folder_of_masks_is_said_to_be_ignored_unless_the_description_names_it(tmp_path):
@@ -558,13 +556,3 @@ def test_images_may_have_pixel_sizes_of_their_own(tmp_path):
     pairs = find_pairs(tmp_path)
     assert [pair.pixel_size for pair in pairs] == [(0.5, 0.25), (0.5, 0.25), None]
     assert reasons(pairs) == ["warning: pixel_sizes speaks of 'c', but no image has such a name"]
-
-
-@pytest.mark.parametrize(
-    ("image", "size"), [("set/images/a.png", (1.0, 2.0)), ("set/a.png", (1.0, 2.0)), ("b.png", None)]
-)
-def test_an_image_finds_the_description_of_the_data_set_it_lies_in(tmp_path, image, size):
-    put(tmp_path / image)
-    (tmp_path / "set").mkdir(exist_ok=True)
-    (tmp_path / "set" / "dataset.toml").write_text("pixel_size = [1.0, 2.0]")
-    assert described_pixel_size(tmp_path / image) == size

@@ -2,11 +2,16 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from segue.arrays import Space
 from segue.errors import CannotCreateError, StorageError
-from segue.io.files import TEMPORARY_MARK, folder_if_used, remove_leftovers, whole_file, write_whole
+from segue.io.files import folder_if_used, remove_leftovers, temporary_name, whole_file, write_whole
+from segue.io.images import write_labels
 
 
 def names(folder):
@@ -60,25 +65,55 @@ def test_a_target_that_cannot_be_created_is_said_to_be_so(tmp_path, make):
     assert names(tmp_path) == ["file", "folder"]
 
 
-def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_stay(tmp_path):
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True)
-    old = tmp_path / f"{TEMPORARY_MARK}{int(dead.stdout)}-a.tif"
-    mine = tmp_path / f"{TEMPORARY_MARK}{os.getpid()}-a.tif"
+@pytest.fixture(scope="module")
+def dead():
+    """The id of a process that has ended."""
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    return int(done.stdout)
+
+
+def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_stay(tmp_path, dead):
+    old = tmp_path / temporary_name("a.tif", process=dead)
+    mine = tmp_path / temporary_name("a.tif", process=os.getpid())
     old.touch()
     mine.touch()
     assert remove_leftovers(tmp_path) == [old]
     assert names(tmp_path) == [mine.name]
 
 
-def test_only_the_leftovers_of_one_file_are_removed_if_one_is_named(tmp_path):
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True)
-    mine = tmp_path / f"{TEMPORARY_MARK}{int(dead.stdout)}-a.tif"
-    other = tmp_path / f"{TEMPORARY_MARK}{int(dead.stdout)}-b.tif"
-    mine.touch()
-    other.touch()
+def test_only_the_leftovers_of_one_file_are_removed_if_one_is_named(tmp_path, dead):
+    mine, *others = (tmp_path / temporary_name(name, process=dead) for name in ("a.tif", "b.tif", "b-a.tif"))
+    for path in (mine, *others):
+        path.touch()
     assert remove_leftovers(tmp_path, of="a.tif") == [mine]
-    assert names(tmp_path) == [other.name]
+    assert names(tmp_path) == sorted(path.name for path in others)
     assert remove_leftovers(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("other", ["machine", "container"])
+def test_what_another_machine_or_container_is_writing_into_the_folder_stays(tmp_path, monkeypatch, dead, other):
+    with monkeypatch.context() as elsewhere:
+        if other == "machine":
+            elsewhere.setattr(os, "uname", lambda: SimpleNamespace(nodename="node-17"))
+        else:
+            elsewhere.setattr(Path, "readlink", lambda path: Path("pid:[1]"))
+        theirs = tmp_path / temporary_name("a.tif", process=dead)  # `dead` is the id of a living process there
+    theirs.touch()
+    assert remove_leftovers(tmp_path) == []
+    assert names(tmp_path) == [theirs.name]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nii.gz", ".png"])
+def test_no_file_tells_the_machine_that_wrote_it(tmp_path, monkeypatch, suffix):
+    nodes = []
+    for node in ("node-17", "node-18"):
+        monkeypatch.setattr(os, "uname", lambda node=node: SimpleNamespace(nodename=node))
+        nodes.append(temporary_name("", process=1))
+        write_labels(tmp_path / node / f"a{suffix}", np.eye(4, dtype=np.uint8), space=Space())
+    assert nodes[0] != nodes[1]
+    assert not any("node" in name for name in nodes)
+    written = [(tmp_path / node / f"a{suffix}").read_bytes() for node in ("node-17", "node-18")]
+    assert written[0] == written[1]
 
 
 def fill_and_fail(folder, *, write):

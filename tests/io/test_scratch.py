@@ -1,15 +1,21 @@
+import mmap
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from segue.errors import CannotCreateError, StorageError
+from segue.io import scratch as module
 from segue.io.scratch import Scratch
 
 
-@pytest.mark.parametrize("shape", [(7,), (5, 6), (2, 3, 4), (2, 1, 5, 6), (0, 4)])
+@pytest.mark.parametrize("shape", [(7,), (5, 6), (2, 3, 4), (2, 1, 5, 6), (0, 4), (3, 7, 8)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_what_is_written_in_any_block_is_read_in_any_other(tmp_path, shape, dtype):
+@pytest.mark.parametrize("slab", [8, 50, module._SLAB])
+def test_what_is_written_in_any_block_is_read_in_any_other(tmp_path, monkeypatch, shape, dtype, slab):
+    monkeypatch.setattr(module, "_SLAB", slab)
     rng = np.random.default_rng(0)
     expected = np.zeros(shape, dtype)
     with Scratch(tmp_path) as scratch:
@@ -48,6 +54,48 @@ def test_room_is_taken_only_for_what_was_written(tmp_path):
         array[5:6, 5:6] = 1
         blocks = os.fstat(array._file.fileno()).st_blocks
         assert blocks * 512 < 1 << 20
+
+
+READ = """
+import sys
+from pathlib import Path
+import numpy as np
+from segue.io.scratch import Scratch
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+
+with Scratch(Path(sys.argv[1])) as scratch:
+    array = scratch.array((2, 1024, 8192), np.float32)  # 64 MiB
+    for row in range(0, 1024, 64):
+        array[0:2, row : row + 64, 0:8192] = 1
+    before = peak()
+    assert (array[0:2, 0:1024, 512:1024] == 1).all()  # 4 MiB
+    print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process as Linux tells it")
+def test_a_narrow_block_of_a_wide_array_takes_little_more_memory_than_it_holds(tmp_path):
+    done = subprocess.run([sys.executable, "-c", READ, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 28 << 20  # the slab of 16 MiB that is mapped, and the copy
+
+
+@pytest.mark.parametrize("shape", [(100, 200), (3, 70, 50), (20_000,)])
+def test_no_more_than_a_slab_and_a_page_is_mapped_at_a_time(tmp_path, monkeypatch, shape):
+    mapped, usual = [], mmap.mmap
+
+    def noted(file, length, **settings):
+        mapped.append(length)
+        return usual(file, length, **settings)
+
+    monkeypatch.setattr(module, "_SLAB", 2000)
+    monkeypatch.setattr(mmap, "mmap", noted)
+    with Scratch(tmp_path) as scratch:
+        assert (scratch.array(shape, np.float32)[tuple(slice(1, length) for length in shape)] == 0).all()
+    assert len(mapped) > 10
+    assert max(mapped) <= 2000 + mmap.ALLOCATIONGRANULARITY
 
 
 def test_a_folder_that_is_not_there_is_an_error_that_names_it(tmp_path):

@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 from segue.errors import ImageError, MissingInputError
 from segue.io import staging
 from segue.io.images import read_image
-from segue.io.scratch import Scratch
+from segue.io.scratch import Scratch, ScratchArray
 from segue.io.staging import bands, claimed_shape, stage_image
 
 LIMIT = 10**6
@@ -67,6 +67,24 @@ def test_a_staged_image_is_the_image_that_is_read(write, tmp_path, monkeypatch):
         assert (found.pixels == expected.pixels).all()
         assert found.pixels.shape == expected.pixels.shape
         assert (found.space, found.name, found.is_rgb) == (expected.space, expected.name, expected.is_rgb)
+
+
+def test_the_unpacked_values_of_a_tiff_give_their_room_back_once_they_are_converted(tmp_path, monkeypatch):
+    made = []
+
+    def noted(*details):
+        made.append(ScratchArray(*details))
+        return made[-1]
+
+    monkeypatch.setattr("segue.io.scratch.ScratchArray", noted)
+    tifffile.imwrite(tmp_path / "a.tif", GRAY, rowsperstrip=7, compression="zlib")
+    with Scratch(tmp_path) as scratch:
+        staged = stage_image(tmp_path / "a.tif", scratch=scratch, max_pixels=LIMIT)
+        unpacked, pixels = made
+        assert pixels is staged.pixels
+        assert (pixels[0:1, 0:53, 0:41] == GRAY).all()
+        with pytest.raises(ValueError, match="closed file"):
+            unpacked[0:1, 0:1, 0:1, 0:53, 0:41, 0:1]
 
 
 def test_pixel_sizes_are_kept(tmp_path):

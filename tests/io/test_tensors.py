@@ -2,6 +2,7 @@ import io
 import json
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from typing import Any
 
@@ -93,6 +94,20 @@ def test_bytes_that_were_exchanged_or_added_are_noticed(path):
         path.write_bytes(bad)
         with pytest.raises(ModelFileError, match=r"a\.segue: "):
             read_tensors(path)
+
+
+def test_reading_and_writing_hold_the_weights_twice_and_not_three_times(tmp_path):
+    weights = np.zeros((1 << 20, 4), np.float32)  # 16 MiB
+    write_tensors(tmp_path / "a", {"x": weights}, {})
+    tracemalloc.start()
+    try:
+        read_tensors(tmp_path / "a")
+        assert tracemalloc.get_traced_memory()[1] < 2.2 * weights.nbytes
+        tracemalloc.reset_peak()
+        write_tensors(tmp_path / "a", {"x": weights}, {})  # the bytes without the checksum, and with it
+        assert tracemalloc.get_traced_memory()[1] < 2.2 * weights.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_header_that_speaks_of_a_checksum_does_not_confuse_the_file(tmp_path):

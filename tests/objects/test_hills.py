@@ -1,5 +1,7 @@
 """Hills and dips, checked by hand and against the h-maxima of mathematical morphology."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -41,6 +43,27 @@ def test_a_hill_is_a_part_of_the_higher_one_if_it_rises_less_than_the_dip(dip, e
     pairs, ways = np.array([[1, 2], [2, 3]]), np.array([5, 6])
     found = owners(np.array([0, 9, 8, 8]), np.array([0, 10, 20, 30]), pairs, ways, dip=dip)
     assert found.tolist() == expected
+
+
+def test_hills_that_touch_no_other_stay_as_they_are_and_take_eight_bytes_each():
+    number = 10**5
+    pairs, ways = np.array([[7, 500], [500, 99_000]]), np.array([5, 6])
+    highest, first = np.full(number, 8), np.arange(number)[::-1]
+    highest[7] = 9
+    tracemalloc.start()
+    try:
+        found = owners(highest, first, pairs, ways, dip=4)
+        assert tracemalloc.get_traced_memory()[1] < 9 * number
+    finally:
+        tracemalloc.stop()
+    expected = np.arange(number)
+    expected[[500, 99_000]] = 7
+    assert (found == expected).all()
+
+
+def test_without_any_that_touch_all_hills_stay():
+    nothing = np.zeros((2, 0), np.int64), np.zeros(0, np.int64)
+    assert owners(np.array([0, 3, 4]), np.array([0, 1, 2]), *nothing, dip=5).tolist() == [0, 1, 2]
 
 
 def test_the_answer_does_not_depend_on_the_numbers_of_the_hills():

@@ -21,7 +21,7 @@ from segue.model.unet import UNet, initialize, isotropic_config
 from segue.normalize import Normalization
 from segue.objects import blocks
 from segue.objects.decode import DecodeConfig
-from segue.pipeline import predicting
+from segue.pipeline import large, predicting
 from segue.pipeline.exporting import Exports
 from segue.pipeline.large import LargeWishes, is_large, predict_large
 from segue.pipeline.predicting import OutputConfig, predict_files
@@ -159,11 +159,11 @@ def test_an_image_that_is_large_only_at_the_pixel_size_of_the_network_goes_throu
     model = network_of(2, pixel_size=(0.2, 0.2))
     assert not is_large(model, 1, (40, 40), kind="probabilities", config=SMALL)
     assert is_large(model, 1, (200, 200), kind="probabilities", config=SMALL)
-    gone, large = [], predicting._answer_large
+    gone, answer_large = [], predicting._answer_large
 
     def noted(model, source, *others):
-        gone.append(source.name)
-        return large(model, source, *others)
+        gone.append(source.file.name)
+        return answer_large(model, source, *others)
 
     monkeypatch.setattr(predicting, "_answer_large", noted)
     memory, files = (
@@ -171,6 +171,23 @@ def test_an_image_that_is_large_only_at_the_pixel_size_of_the_network_goes_throu
     )
     assert (files == memory).all()
     assert gone == ["a.tif"]
+
+
+def test_the_channel_files_of_a_case_are_one_image_however_large_it_is(tmp_path):
+    model, pixels = network_of(2, channels=2), RNG.random((2, 180, 190), np.float32)
+    assert is_large(model, 2, (180, 190), kind="probabilities", config=SMALL)
+    for number in (0, 1):
+        write_image(tmp_path / "imagesTs" / f"c_000{number}.tif", Image(pixels=pixels[number : number + 1]))
+    write_image(tmp_path / "joined" / "c.tif", Image(pixels=pixels))
+    names = {"channel_names": {"0": "a", "1": "b"}, "labels": {"background": 0, "cell": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps(names))
+    answers = []
+    for folder in ("imagesTs", "joined"):
+        output = OutputConfig(kind="probabilities")
+        (outcome,) = predict_files(model, [tmp_path / folder], tmp_path / "out" / folder, output=output, config=SMALL)
+        assert outcome.error is None
+        answers.append(tifffile.imread(tmp_path / "out" / folder / "c.tif"))
+    assert (answers[0] == answers[1]).all()
 
 
 def test_volumes_go_the_same_way(tmp_path):
@@ -183,7 +200,13 @@ def test_volumes_go_the_same_way(tmp_path):
     assert memory.max() > 1
 
 
-def test_an_image_that_does_not_fit_the_network_is_an_image_error(tmp_path):
+def test_an_image_that_does_not_fit_the_network_is_an_image_error_before_it_is_brought_into_a_file(
+    tmp_path, monkeypatch
+):
+    def stage(*_, **__):
+        raise AssertionError("it was staged")
+
+    monkeypatch.setattr(large, "stage_image", stage)
     write_image(tmp_path / "a.tif", Image(pixels=RNG.random((1, 20, 40, 45), np.float32)))
     (outcome,) = predict_files(network_of(2), [tmp_path / "a.tif"], tmp_path / "out", config=SMALL)
     assert isinstance(outcome.error, ImageError)

@@ -15,6 +15,7 @@ from segue.objects.decode import DecodeConfig
 from segue.pipeline.exporting import Exports
 from segue.pipeline.large import is_large
 from segue.pipeline.predicting import OutputConfig, PredictObserver, predict_files
+from segue.pipeline.scoring import evaluate_files
 from segue.predict.infer import PredictConfig
 from segue.trained import Model
 
@@ -141,7 +142,15 @@ def test_an_image_whose_answer_is_not_finite_is_named_and_the_others_are_predict
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.tif", "2.tif"]
 
 
-@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9000000000 bytes."),
+    ],
+    ids=["Python", "graphics card", "processor"],
+)
 def test_an_image_for_which_memory_is_short_does_not_stop_the_others(cell_model, inputs, tmp_path, monkeypatch, error):
     answer = Model.answer
 
@@ -156,6 +165,15 @@ def test_an_image_for_which_memory_is_short_does_not_stop_the_others(cell_model,
     assert "a.tif: there is not enough memory to predict it" in str(first.error)
     assert "(--max-memory 200MB)" in str(first.error)
     assert second.error is None
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_want_of_memory(cell_model, inputs, tmp_path, monkeypatch):
+    def fail(self, image, **settings):
+        raise RuntimeError("expected scalar type Float but found BFloat16")
+
+    monkeypatch.setattr(Model, "answer", fail)
+    with pytest.raises(RuntimeError, match="expected scalar type"):
+        predict_files(cell_model, [inputs], tmp_path / "out")
 
 
 def test_if_nothing_could_be_written_no_folder_is_left(cell_model, tmp_path):
@@ -234,6 +252,50 @@ def test_an_input_that_names_nothing_is_missing(cell_model, tmp_path, name):
 def test_outputs_that_do_not_exist_are_refused(wishes, message):
     with pytest.raises(UsageError, match=message):
         OutputConfig(**wishes)
+
+
+def layout_of_the_tracking_challenge(cells, root):
+    for number, place in enumerate(("01", "02")):
+        for kind, name in (("images", f"{place}/t000.tif"), ("masks", f"{place}_GT/SEG/man_seg000.tif")):
+            (root / name).parent.mkdir(parents=True)
+            (root / name).write_bytes((cells / kind / f"cell-0{number}.tif").read_bytes())
+    return [root / "01", root / "02"]
+
+
+def layout_of_nnunet(cells, root):
+    for number, case in enumerate(("a", "b")):
+        for kind, name in (("images", f"imagesTr/{case}_0000.tif"), ("masks", f"labelsTr/{case}.tif")):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes((cells / kind / f"cell-0{number}.tif").read_bytes())
+    (root / "dataset.json").write_text('{"channel_names": {"0": "DAPI"}, "labels": {"background": 0, "cell": 1}}')
+    (root / "dataset.toml").write_text('labels = "objects"\nvalues = { 0 = 0 }\n')
+    return [root / "imagesTr"]
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [(layout_of_the_tracking_challenge, ["01_t000", "02_t000"]), (layout_of_nnunet, ["a", "b"])],
+)
+def test_answers_are_called_like_the_pairs_of_the_data_set_and_so_can_be_scored(
+    cell_model, cells, tmp_path, make, names
+):
+    inputs = make(cells, tmp_path / "data")
+    outcomes = predict_files(cell_model, inputs, tmp_path / "out", output=OutputConfig(kind="objects"))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert [path.name for path in list_images(tmp_path / "out")] == [f"{name}.tif" for name in names]
+    summary = evaluate_files(tmp_path / "data", tmp_path / "out")
+    assert [row["name"] for row in summary["per_image"]] == names
+    assert (summary["kind"], summary["missing"]) == ("objects", [])
+
+
+def test_the_pixel_size_of_a_frame_is_that_which_the_description_says_of_its_pair(sized_model, cells, tmp_path):
+    inputs = layout_of_the_tracking_challenge(cells, tmp_path / "data")
+    (tmp_path / "data" / "dataset.toml").write_text("pixel_size = [0.5, 0.5]\n[pixel_sizes]\n'01_*' = [1.0, 1.0]\n")
+    outcomes = predict_files(sized_model, inputs, tmp_path / "out")
+    assert [(outcome.pixel_size, outcome.resampled) for outcome in outcomes] == [
+        ((1.0, 1.0), True),
+        ((0.5, 0.5), False),
+    ]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import json
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -8,7 +9,8 @@ from segue.errors import DatasetError, LabelError, MissingInputError, UsageError
 from segue.evaluate.membranes import score_membranes
 from segue.io.images import write_image, write_labels, write_probabilities
 from segue.io.labels import read_mask
-from segue.pipeline.scoring import evaluate_files, find_truths, table_of
+from segue.pipeline.scoring import evaluate_files, table_of
+from segue.pipeline.truths import find_truths
 
 FLAT = Space()
 
@@ -39,25 +41,6 @@ def test_the_truth_compared_with_itself_is_perfect(cells, tmp_path, truth):
     assert summary["missing"] == []
     assert means(summary)["average_precision_50_95"] == 1
     assert means(summary)["count_error"] == 0
-
-
-def test_a_folder_of_masks_means_what_its_data_set_says(membranes, cells):
-    # classes = ["membrane", "cell"], although the pixels look like background and foreground
-    told = find_truths(membranes / "masks")
-    truths, kind = told.truths, told.spec.kind
-    assert kind == "classes"
-    assert truths[0].read().classes == ("membrane", "cell")
-    assert [one.name for one in truths] == [f"membrane-{number:02d}" for number in range(7)]
-    assert find_truths(cells / "masks").spec.kind == find_truths(cells).spec.kind == "objects"
-
-
-def test_masks_on_their_own_are_understood_from_their_values(tmp_path):
-    write(tmp_path / "alone" / "a.tif", [[0, 1], [0, 3]])
-    told = find_truths(tmp_path / "alone" / "a.tif")
-    truths = told.truths
-    assert len(truths) == 1
-    assert told.spec.kind in ("classes", "objects")
-    assert (truths[0].read().ids > 0).tolist() == [[False, True], [False, True]]
 
 
 def test_the_dice_of_one_file_by_hand(tmp_path):
@@ -215,6 +198,95 @@ def test_a_prediction_of_another_shape_is_refused_with_both_shapes(tmp_path, kin
     write(tmp_path / "found.tif", np.eye(5))
     with pytest.raises(LabelError, match=r"found\.tif: its shape is \(5, 5\), but that of its truth .* is \(6, 6\)"):
         evaluate_files(tmp_path / "truth.tif", tmp_path / "found.tif", kind=kind)
+
+
+def write_nifti(path, values, affine):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)
+
+
+LPS = np.diag([-0.5, -0.5, 2.0, 1.0])
+VOLUME = np.zeros((6, 5, 4), np.uint8)
+VOLUME[1:3, 1, 1:3] = 1
+
+
+@pytest.mark.parametrize("way", ["mask", "data set"])
+@pytest.mark.parametrize("kind", ["classes", "objects", "membranes"])
+def test_a_prediction_that_says_it_lies_elsewhere_than_its_truth_is_refused(tmp_path, kind, way):
+    for folder in ("images", "masks"):
+        write_nifti(tmp_path / "data" / folder / "a.nii.gz", VOLUME, LPS)
+    truth = tmp_path / "data" / "masks" / "a.nii.gz" if way == "mask" else tmp_path / "data"
+    write_nifti(tmp_path / "a.nii.gz", VOLUME, np.eye(4))
+    message = r"a\.nii\.gz: prediction and truth \(.*a\.nii\.gz\) say they lie differently in space: RAS with .*LPS"
+    with pytest.raises(LabelError, match=message):
+        evaluate_files(truth, tmp_path / "a.nii.gz", kind=kind)
+
+
+def test_predictions_in_another_order_of_voxels_or_without_a_place_are_compared_where_they_lie(tmp_path):
+    write_nifti(tmp_path / "truth.nii.gz", VOLUME, LPS)
+    turned = np.diag([0.5, 0.5, 2.0, 1.0])
+    turned[:2, 3] = -0.5 * (np.array(VOLUME.shape[:2]) - 1)
+    write_nifti(tmp_path / "turned.nii", VOLUME[::-1, ::-1], turned)
+    write(tmp_path / "none.tif", VOLUME[::-1, ::-1].transpose(2, 1, 0))  # as it is read: RAS+
+    for name in ("truth.nii.gz", "turned.nii", "none.tif"):
+        assert means(evaluate_files(tmp_path / "truth.nii.gz", tmp_path / name, kind="classes"))["dice"] == 1
+
+
+def test_pixel_sizes_of_truth_and_prediction_may_differ(tmp_path):
+    for name, size in (("truth", 0.1), ("found", 0.1000001), ("other", 3.0)):
+        space = Space(pixel_size=(size, size), unit="micrometer")
+        write_labels(tmp_path / f"{name}.tif", np.eye(6, dtype=np.int32), space=space)
+        write_labels(tmp_path / f"{name}.png", np.eye(6, dtype=np.int32), space=FLAT)
+    for name in ("found.tif", "found.png", "other.tif"):
+        assert means(evaluate_files(tmp_path / "truth.tif", tmp_path / name, kind="classes"))["dice"] == 1
+
+
+NUCLEI = np.kron([[1, 0, 2], [0, 0, 0], [3, 0, 4]], np.ones((4, 4), int))
+
+
+@pytest.mark.parametrize("value", [1, 255])
+@pytest.mark.parametrize("way", ["mask", "folder of masks", "data set"])
+def test_a_truth_of_classes_is_not_scored_as_objects(tmp_path, value, way):
+    data = without_description(tmp_path / "data", (NUCLEI > 0) * value)
+    truth = {"mask": data / "masks" / "0.tif", "folder of masks": data / "masks", "data set": data}[way]
+    write(tmp_path / "0.tif", NUCLEI)
+    message = r"0\.tif: foreground is in 4 pieces, .* give each object a number of its own, .* labels = \"objects\""
+    with pytest.raises(LabelError, match=message):
+        evaluate_files(truth, tmp_path / "0.tif", kind="objects")
+
+
+@pytest.mark.parametrize(
+    "description", ['labels = "classes"', 'classes = ["background", "cell"]', "values = {0=0, 1=1}"]
+)
+def test_a_truth_that_is_said_to_hold_classes_is_not_scored_as_objects(tmp_path, description):
+    data = without_description(tmp_path / "data", NUCLEI == 1)  # in one piece, by chance
+    (data / "dataset.toml").write_text(description)
+    write(tmp_path / "0.tif", NUCLEI == 1)
+    message = r'data: its masks hold classes \(background, \w+\), as its description says, .* labels = "objects"'
+    with pytest.raises(LabelError, match=message):
+        evaluate_files(data, tmp_path / "0.tif", kind="objects")
+
+
+@pytest.mark.parametrize("rest", [0, 2], ids=["in one piece each", "one in three pieces"])
+def test_several_values_are_objects_if_one_says_so(tmp_path, rest):
+    ids = np.where(NUCLEI > 2, rest, NUCLEI)
+    write(tmp_path / "truth.tif", ids)
+    write(tmp_path / "found.tif", ids if rest else NUCLEI)
+    assert find_truths(tmp_path / "truth.tif").spec.kind == "classes"  # as three values are taken for
+    found = means(evaluate_files(tmp_path / "truth.tif", tmp_path / "found.tif", kind="objects"))
+    assert found["average_precision"] == (1 if rest else 2 / 4)
+
+
+def test_binary_masks_that_are_said_to_hold_objects_are_scored_and_named_as_the_doctor_does(tmp_path):
+    data = without_description(tmp_path / "data", (NUCLEI > 0) * 255)
+    (data / "dataset.toml").write_text('labels = "objects"')
+    write(tmp_path / "0.tif", NUCLEI)
+    summary = evaluate_files(data, tmp_path / "0.tif")
+    assert means(summary)["count_error"] == 3
+    (finding,) = summary["findings"]
+    assert "0.tif: the masks are binary (0 and 255), so all objects of a mask count as one; touching" in finding
+    write(data / "masks" / "0.tif", NUCLEI)
+    assert evaluate_files(data, tmp_path / "0.tif")["findings"] == []
 
 
 def test_predictions_of_other_images_are_refused(cells, tmp_path):

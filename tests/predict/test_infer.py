@@ -1,3 +1,7 @@
+from itertools import accumulate
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +11,8 @@ from segue.io.scratch import Readable
 from segue.model.geometry import axis_geometries
 from segue.model.unet import UNet, initialize, isotropic_config
 from segue.predict import infer
-from segue.predict.infer import PredictConfig, _exact, predict
+from segue.predict.infer import PredictConfig, _activated, _answer, _exact, predict
+from segue.predict.tiles import Span
 
 
 def network(axes: int, padding: str, depth: int, *, seed: int = 0) -> UNet:
@@ -255,3 +260,35 @@ def test_a_padded_network_sees_the_image_mirrored_as_far_as_the_context_says(con
         logits = net(torch.from_numpy(padded)[None])[0, :, frame[0] : -frame[0], frame[1] : -frame[1]]
     found = predict(net, pixels, classes=2, config=PredictConfig(context=context, precision="fp32"))
     assert np.abs(found - logits.softmax(dim=0).numpy()).max() <= 1e-5
+
+
+@pytest.mark.parametrize("cropped", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (33, 97), (515, 600), (5, 9, 7), (70, 13, 17)])
+@pytest.mark.parametrize(("classes", "maps"), [(2, 0), (2, 1), (9, 2)])
+def test_what_is_computed_in_place_is_equal_to_the_bit(classes, maps, shape, cropped):
+    generator = torch.Generator().manual_seed(0)
+    logits = 4 * torch.randn(1, classes + maps, *(length + cropped for length in shape), generator=generator)
+    logits = logits[(slice(None), slice(None), *(slice(length) for length in shape))]
+    expected = torch.cat([logits[:, :classes].softmax(dim=1), logits[:, classes:].sigmoid()], dim=1)
+    assert torch.equal(_activated(logits, classes), expected)
+
+
+@pytest.mark.parametrize(("mirror", "answers"), [(False, 1), (True, 2)])
+def test_of_a_tile_are_held_the_sum_and_the_answer_to_one_mirror_image(mirror, answers):
+    net = network(2, "same", 1)
+
+    class Known:
+        network = SimpleNamespace(config=net.config)
+
+        def logits(self, image, *, kept):
+            return torch.zeros(1, 3, *(high - low for low, high in kept))
+
+    runner: Any = Known()
+    tile = (Span(read=(0, 256), write=(0, 256), output_start=0),) * 2
+    settings: Any = {"activities": [torch.profiler.ProfilerActivity.CPU], "profile_memory": True}
+    with torch.inference_mode(), torch.profiler.profile(**settings) as profile:
+        _answer(runner, torch.zeros(1, 1, 256, 256), tile, classes=2, mirror=mirror)
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    images = 2  # as it is, and turned
+    assert max(accumulate(changes)) <= (3 * answers + images) * 256 * 256 * 4

@@ -1,6 +1,7 @@
 """What the fused layers compute is what PyTorch's own layers compute, in less time."""
 
 import copy
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from torch import nn
 
 from segue.model.unet import UNet, isotropic_config, memory_format
 from segue.train import fusing
-from segue.train.fusing import PLAIN, NormalizationAndReLU, compiled_kernels, fuse
+from segue.train.fusing import PLAIN, NormalizationAndReLU, fuse
 
 SHAPES = {
     "2D": (3, 5, 12, 10),
@@ -151,13 +152,20 @@ def test_without_a_compiler_there_are_no_compiled_kernels_and_no_failure(tmp_pat
     assert done.stdout == "None\n"
 
 
+def compiled(dtype):
+    """The kernels; where there is a compiler and they cannot be made with it, this fails with the reason."""
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler here")
+    kernels = fusing._compiled(torch.device("cpu"), dtype)
+    assert kernels is not None, "their answers are not those of PLAIN"
+    return kernels
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # what torch says of itself while it compiles
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_kernels_compute_what_the_plain_ones_do(dtype):
-    kernels = compiled_kernels(torch.device("cpu"), dtype)
-    if kernels is None:
-        pytest.skip("no C++ compiler here")
+    kernels = compiled(dtype)
     for shape in ((2, 24, 32, 16), (1, 7, 5, 9), (3, 40, 4, 6, 8)):
         torch.manual_seed(0)
         norm = layers(shape[1], len(shape) - 2)
@@ -174,9 +182,7 @@ def test_compiled_kernels_compute_what_the_plain_ones_do(dtype):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 def test_one_process_may_train_networks_of_many_kinds():
-    kernels = compiled_kernels(torch.device("cpu"), torch.float32)
-    if kernels is None:
-        pytest.skip("no C++ compiler here")
+    kernels = compiled(torch.float32)
     shapes = [(2, 4, 8, 8), (1, 1, 1, 7), (1, 3, 5, 5), (2, 16, 8, 8), (2, 4, 4, 4, 4), (1, 1, 2, 3, 1), (3, 64, 2, 2)]
     for dtype in (torch.float32, torch.bfloat16):
         for shape in shapes:

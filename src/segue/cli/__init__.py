@@ -23,6 +23,7 @@ from segue.cli.info import info
 from segue.cli.predict import PredictCommand, predict
 from segue.cli.train import train
 from segue.errors import SegueError, StorageError
+from segue.memory import is_out_of_memory
 
 app = typer.Typer(
     help="Train a U-Net on a handful of annotated images, and segment images of any size with it.",
@@ -107,8 +108,7 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         return 0
     except (MemoryError, RuntimeError) as error:
-        # PyTorch says it with a RuntimeError of its own.
-        if not isinstance(error, MemoryError) and "allocate memory" not in str(error) and "of memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         ways = (
             "predict in smaller tiles (--tile, --max-memory), train with smaller patches or a narrower network (a plan)"

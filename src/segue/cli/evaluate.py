@@ -38,6 +38,8 @@ def evaluate(
         known = [row for row in summary["per_image"] if row["metrics"].get(first) is not None]
         worst = [f"{row['name']} ({row['metrics'][first]:.4f})" for row in worst_first(known, first)[:3]]
         answer(f"worst by {first}: {', '.join(worst)}")
+    for finding in summary["findings"]:
+        say(f"segue: {finding}")
     if summary["numbered"]:
         shown = ", ".join(f"{value} is class {number}" for value, number in summary["numbered"].items())
         say(f"segue: nobody says what the values of the masks mean; taken in order, {shown} (values in dataset.toml)")

@@ -17,7 +17,6 @@ from segue.io.description import (
     check_object_classes,
     explicit_spec,
     ignored_values,
-    pixel_size_of,
     read_description,
 )
 from segue.io.findings import Finding
@@ -26,15 +25,13 @@ from segue.io.label_decision import Decision, decide
 from segue.io.label_evidence import MaskSummary, summarise
 from segue.io.labels import LabelSpec, RawMask, apply_spec, read_mask
 from segue.io.layouts import find_layout
-from segue.io.natural import stem_of
 from segue.io.object_classes import read_object_classes
-from segue.io.pairs import IMAGE_FOLDERS, Pair
+from segue.io.pairs import Pair
 from segue.io.same_space import how_apart
 
 __all__ = [
     "Pair",
     "Pairs",
-    "described_pixel_size",
     "find_pairs",
     "read_labels",
     "read_pair",
@@ -220,15 +217,3 @@ def _check_place(mask: RawMask, image: Image, path: Path) -> None:
 
 def _by(shape: tuple[int, ...]) -> str:
     return f"{' x '.join(str(length) for length in shape)} ({' '.join('zyx'[-len(shape) :])})"
-
-
-def described_pixel_size(path: Path) -> tuple[float, ...] | None:
-    """What the dataset.toml of the data set that an image file lies in says of its pixels, in micrometres, (z) y x.
-
-    It is the one beside the image, or beside its folder if that is one of `IMAGE_FOLDERS`. Raises DatasetError if it is
-    wrong.
-    """
-    is_folder_of_images = path.parent.name.lower() in IMAGE_FOLDERS
-    folders = [path.parent.parent, path.parent] if is_folder_of_images else [path.parent]
-    description = next((read_description(one / FILE_NAME) for one in folders if (one / FILE_NAME).is_file()), None)
-    return pixel_size_of(stem_of(path), description) if description else None

@@ -5,16 +5,18 @@ besides is a temporary file, which `remove_leftovers` finds by its name.
 """
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from segue.errors import CannotCreateError, SegueError, StorageError
 
 TEMPORARY_MARK = ".segue-partial-"
-"""Part of the name of every temporary file; the rest is the target's name and the process id."""
+"""How the name of every temporary file begins; the rest says whose it is, and the target's name."""
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises CannotCreateError if the folder cannot be written to, StorageError if writing fails (a full disk).
     """
     make_folder(path.parent)
-    temporary = path.with_name(f"{TEMPORARY_MARK}{os.getpid()}-{path.name}")
+    temporary = path.with_name(temporary_name(path.name, process=os.getpid()))
     try:
         yield temporary
         _flush_to_disk(temporary)
@@ -78,19 +80,32 @@ def naming(path: Path) -> Iterator[None]:
         raise _as_segue_error(error, path) from error
 
 
+def temporary_name(name: str, *, process: int) -> str:
+    """What the temporary file is called that `process` of this machine writes before it becomes `name`."""
+    return f"{TEMPORARY_MARK}{_whose_processes()}-{process}-{name}"
+
+
 def remove_leftovers(folder: Path, *, of: str = "*") -> list[Path]:
     """Remove the temporary files that killed processes left in `folder`; returns what was removed.
 
     `of` is the name of the file that they were to become, or a pattern of it. A temporary file of a process that
-    still runs is left alone.
+    still runs is left alone, and so is one of another machine or container, of which nobody here knows whether it runs.
     """
     removed = []
-    for path in sorted(folder.glob(f"{TEMPORARY_MARK}*-{of}")):
-        owner = path.name.removeprefix(TEMPORARY_MARK).split("-", 1)[0]
-        if owner.isdigit() and not _is_running(int(owner)):
+    for path in sorted(folder.glob(f"{TEMPORARY_MARK}{_whose_processes()}-*")):
+        owner, _, name = path.name.removeprefix(f"{TEMPORARY_MARK}{_whose_processes()}-").partition("-")
+        if owner.isdigit() and fnmatchcase(name, of) and not _is_running(int(owner)):
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
+
+
+def _whose_processes() -> str:
+    """Tells the machines, and the containers of one machine, whose process ids count anew: a hash of their names."""
+    space = ""
+    with suppress(OSError):  # only Linux has it
+        space = str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.sha256(f"{os.uname().nodename} {space}".encode()).hexdigest()[:8]
 
 
 def _is_running(process: int) -> bool:

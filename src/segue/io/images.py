@@ -164,10 +164,13 @@ def write_png(path: Path | str, values: NDArray[np.uint8]) -> None:
         encode_png(temporary, values)
 
 
-def answer_name(input_path: Path) -> str:
-    """The file name that answers an input: `a.png` -> `a.tif`, `c.ome.tif` -> `c.tif`; NIfTI stays NIfTI."""
+def answer_name(input_path: Path, *, stem: str | None = None) -> str:
+    """The file name that answers an input: `a.png` -> `a.tif`, `c.ome.tif` -> `c.tif`; NIfTI stays NIfTI.
+
+    `stem` is what the image is called if not like its file.
+    """
     suffix = _suffix(input_path)
-    return stem_of(input_path) + (suffix if suffix in _NIFTI_SUFFIXES else ".tif")
+    return (stem or stem_of(input_path)) + (suffix if suffix in _NIFTI_SUFFIXES else ".tif")
 
 
 def list_images(path: Path | str) -> list[Path]:

@@ -3,14 +3,13 @@
 folders    images/ + masks/ (or labels/) with equal stems                 Segue's own
            images/ + masks/<stem>/*.png, one file an object
 nnU-Net    imagesTr/ + labelsTr/ + dataset.json                           nnU-Net v2 raw, also the MSD
-form CTC        01/t000.tif + 01_GT/SEG/man_seg000.tif                         Cell Tracking Challenge
+CTC        01/t000.tif + 01_GT/SEG/man_seg000.tif                         Cell Tracking Challenge
 DSB 2018   <id>/images/<id>.png + <id>/masks/*.png, one file an object    2018 Data Science Bowl
 endings    one folder, masks end in _mask, _masks, _labels, ...           many programs
 
 Which names belong together stands in `segue.io.pairs`.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import DatasetError
-from segue.io.description import Description, check_description
+from segue.io.description import Description
 from segue.io.findings import Finding
 from segue.io.natural import image_files, natural_key, stem_of
+from segue.io.nnunet import JSON_NAME, channels_of, describe, files_of_case, read_content
 from segue.io.pairs import IMAGE_FOLDERS, MASK_FOLDERS, Pair, match, split_by_ending
+
+SEQUENCE = r"\d{2,3}"
+"""How the folder of a sequence is called in the Cell Tracking Challenge."""
+FRAME = r"t(\d+)"
+"""How a frame of it is called, without its suffix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +41,9 @@ class Layout:
 
 def find_layout(root: Path) -> Layout:
     """Recognise the layout of the folder `root`. Raises DatasetError if it has none of the known ones."""
-    for look in _LOOKS:
-        layout = look(root)
-        if layout is not None:
-            return layout
+    layout = recognise(root)
+    if layout is not None:
+        return layout
     entries = sorted((path.name + "/" * path.is_dir() for path in root.iterdir()), key=natural_key)
     shown = ", ".join(entries[:6]) + (", ..." if len(entries) > 6 else "") if entries else "nothing"
     raise DatasetError(
@@ -47,6 +51,15 @@ def find_layout(root: Path) -> Layout:
         "names; one folder with names ending in _mask; nnU-Net (imagesTr, labelsTr, dataset.json); Cell Tracking "
         "Challenge (01, 01_GT/SEG)"
     )
+
+
+def recognise(root: Path) -> Layout | None:
+    """The layout of the folder `root`, None if it has none that is known. Raises DatasetError if it has half of one."""
+    for look in _LOOKS:
+        layout = look(root)
+        if layout is not None:
+            return layout
+    return None
 
 
 def _folders(root: Path) -> Layout | None:
@@ -109,7 +122,7 @@ def _endings(root: Path) -> Layout | None:
 
 
 def _nnunet(root: Path) -> Layout | None:
-    source = root / "dataset.json"
+    source = root / JSON_NAME
     if not (root / "imagesTr").is_dir():
         return None
     if not (root / "labelsTr").is_dir():
@@ -122,10 +135,8 @@ def _nnunet(root: Path) -> Layout | None:
                 'what its labels mean: {"channel_names": {"0": "T2"}, "labels": {"background": 0, "tumour": 1}}'
             )
         return Layout(name="folders", pairs=pairs, findings=findings, description=Description())
-    content = _read_json(source)
-    channels = content.get("channel_names", content.get("modality"))
-    if not isinstance(channels, dict) or not channels:
-        raise DatasetError(f'{source}: "channel_names" is missing; it looks like {{"0": "T2"}}')
+    content = read_content(source)
+    channels = channels_of(content, source=source)
     ending = content.get("file_ending")
     masks = [path for path in image_files(root / "labelsTr") if ending is None or path.name.endswith(str(ending))]
     images = {path.name: path for path in image_files(root / "imagesTr")}
@@ -133,15 +144,7 @@ def _nnunet(root: Path) -> Layout | None:
     for mask in masks:
         suffix = mask.name[len(stem_of(mask)) :]
         case = stem_of(mask)
-        names = [f"{case}_{number:04d}{suffix}" for number in range(len(channels))]
-        if names[0] not in images and mask.name in images:  # MSD: all channels in one 4D file
-            names = [mask.name]
-        if (
-            len(names) == 3
-            and ".nii" not in suffix.lower()
-            and [name in images for name in names] == [True, False, False]
-        ):
-            names = names[:1]  # a natural image: red, green and blue in one file
+        names = files_of_case(case, suffix, channels=len(channels), present=images)
         missing = [name for name in names if name not in images]
         if missing:
             findings.append(
@@ -155,52 +158,17 @@ def _nnunet(root: Path) -> Layout | None:
             continue
         pairs.append(Pair(name=case, images=tuple(images.pop(name) for name in names), mask=mask, group=case))
     findings += [_alone(path) for path in images.values()]
-    return Layout(
-        name="nnU-Net", pairs=pairs, findings=findings, description=_nnunet_description(content, channels, source)
-    )
-
-
-def _nnunet_description(content: dict[str, Any], channels: dict[str, Any], source: Path) -> Description:
-    labels = content.get("labels")
-    if not isinstance(labels, dict) or not labels:
-        raise DatasetError(f'{source}: "labels" is missing; it looks like {{"background": 0, "tumour": 1}}')
-    if all(re.fullmatch(r"[0-9]+", str(key)) for key in labels):  # MSD: {"0": "background"}
-        labels = {str(name): int(number) for number, name in labels.items()}
-    regions = [name for name, number in labels.items() if isinstance(number, list)]
-    if regions:
-        raise DatasetError(
-            f"{source}: the label {regions[0]!r} is a region of several values, which overlap; "
-            "give every pixel one class and list the classes one by one"
-        )
-    ignore = labels.pop("ignore", None)
-    ordered = sorted(labels.items(), key=lambda item: str(item[1]).zfill(9))
-    if [number for _, number in ordered] != list(range(len(ordered))):
-        raise DatasetError(
-            f"{source}: the labels have the values {', '.join(str(number) for _, number in ordered)}; "
-            f"nnU-Net wants 0 (background), 1, 2, ... without gaps"
-        )
-    return check_description(
-        {
-            "labels": "classes",
-            "classes": tuple(name for name, _ in ordered),
-            "values": {str(number): number for _, number in ordered},
-            "ignore": ignore,
-            "channels": tuple(str(channels[number]) for number in sorted(channels, key=lambda one: one.zfill(9))),
-        },
-        source=source,
-    )
+    return Layout(name="nnU-Net", pairs=pairs, findings=findings, description=describe(content, source=source))
 
 
 def _tracking(root: Path) -> Layout | None:
-    sequences = sorted(path for path in root.iterdir() if path.is_dir() and re.fullmatch(r"\d{2,3}", path.name))
-    truths = {path.name: root / f"{path.name}_GT" / "SEG" for path in sequences}
-    if not any(folder.is_dir() for folder in truths.values()):
+    sequences = annotated_sequences(root)
+    if not sequences:
         return None
     pairs: list[Pair] = []
     findings: list[Finding] = []
-    for sequence in sequences:
-        if truths[sequence.name].is_dir():
-            _read_sequence(sequence, truths[sequence.name], pairs, findings)
+    for sequence, truth in sequences.items():
+        _read_sequence(sequence, truth, pairs, findings)
     if len({pair.group for pair in pairs}) == 1:
         # One sequence: its frames are all there is to split, although neighbours resemble each other.
         pairs = [replace(pair, group=pair.name) for pair in pairs]
@@ -216,10 +184,17 @@ def _tracking(root: Path) -> Layout | None:
     return Layout(name="Cell Tracking Challenge", pairs=pairs, findings=findings, description=description)
 
 
+def annotated_sequences(root: Path) -> dict[Path, Path]:
+    """The folders of frames in `root` that the Cell Tracking Challenge has a reference for, and that of each."""
+    frames = sorted(path for path in root.iterdir() if path.is_dir() and re.fullmatch(SEQUENCE, path.name))
+    truths = {path: root / f"{path.name}_GT" / "SEG" for path in frames}
+    return {path: truth for path, truth in truths.items() if truth.is_dir()}
+
+
 def _read_sequence(sequence: Path, truth: Path, pairs: list[Pair], findings: list[Finding]) -> None:
     frames = {}
     for path in image_files(sequence):
-        number = re.fullmatch(r"t(\d+)", stem_of(path))
+        number = re.fullmatch(FRAME, stem_of(path))
         if number:
             frames[int(number[1])] = path
     annotated = set()
@@ -240,12 +215,16 @@ def _read_sequence(sequence: Path, truth: Path, pairs: list[Pair], findings: lis
         else:
             frame = frames[int(number[1])]
             annotated.add(int(number[1]))
-            name = f"{sequence.name}_{stem_of(frame)}"
-            pairs.append(Pair(name=name, images=(frame,), mask=mask, group=sequence.name))
+            pairs.append(Pair(name=frame_name(frame), images=(frame,), mask=mask, group=sequence.name))
     silent = len(frames) - len(annotated)
     if silent:
         reason = f"{silent} of its {len(frames)} frames have no complete reference"
         findings.append(_left_out(sequence, "note", reason, "nothing needs to be done; they are left out"))
+
+
+def frame_name(frame: Path) -> str:
+    """What the pair of a frame of the Cell Tracking Challenge is called: 01_t000."""
+    return f"{frame.absolute().parent.name}_{stem_of(frame)}"
 
 
 def _data_science_bowl(root: Path) -> Layout | None:
@@ -281,13 +260,3 @@ def _alone(image: Path) -> Finding:
 
 def _left_out(path: Path, severity: Any, reason: str, remedy: str) -> Finding:
     return Finding(severity=severity, file=str(path), reason=f"{reason}; it is left out", remedy=remedy)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DatasetError(f"{path}: this is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: it must hold one JSON object {{...}}")
-    return content

@@ -1,17 +1,18 @@
 """What is larger than memory, read and written in blocks: arrays in temporary files, and views of them.
 
 Not `numpy.memmap`: a page that it writes to a full disk kills the process, and pages that it has touched count as
-memory of the process for as long as it stays open. Here a block is mapped for the moment in which it is read, and
-written with ordinary calls, so that a full disk is an error like any other.
+memory of the process for as long as it stays open. Here a block is mapped for the moment in which it is read, a slab
+after the other, and written with ordinary calls, so that a full disk is an error like any other.
 """
 
 import math
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -20,6 +21,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from segue.io.files import TEMPORARY_MARK, naming
+
+_SLAB = 1 << 24
+"""Bytes of a file that are mapped at a time."""
 
 Block = tuple[slice, ...]
 """A block of an array: one slice without a step for each axis, within the array."""
@@ -76,11 +80,17 @@ class ScratchArray:
 
     def __getitem__(self, block: Block) -> NDArray[Any]:
         """A copy of one block."""
-        return np.array(self.mapped()[block])  # the mapping ends with the last array that looks at it
+        spans = self._spans(block)
+        values = np.empty([stop - start for start, stop in spans], self.dtype)
+        if values.size:
+            for slab in _slabs(values.shape, self._strides()):
+                within = [(start + part.start, start + part.stop) for (start, _), part in zip(spans, slab, strict=True)]
+                values[slab] = self._mapped(within)
+        return values
 
     def __setitem__(self, block: Block, values: Any) -> None:
         """Write one block. Raises StorageError if the disk is full."""
-        spans = [part.indices(length)[:2] for part, length in zip(block, self.shape, strict=True)]
+        spans = self._spans(block)
         given = np.broadcast_to(np.asarray(values, self.dtype), [stop - start for start, stop in spans])
         if given.size == 0:
             return
@@ -88,15 +98,37 @@ class ScratchArray:
         split = len(spans) - 1
         while split > 0 and spans[split] == (0, self.shape[split]):
             split -= 1
-        runs = np.ascontiguousarray(given).reshape(math.prod(given.shape[:split]), -1)
-        strides = [math.prod(self.shape[axis + 1 :]) * self.dtype.itemsize for axis in range(len(spans))]
+        strides = self._strides()
         base = sum(start * stride for (start, _), stride in zip(spans, strides, strict=True))
         inner = np.zeros(1, np.int64)
         for (start, stop), stride in zip(spans[:split], strides[:split], strict=True):
             inner = (inner[:, None] + np.arange(stop - start) * stride).reshape(-1)
+        runs: Iterable[NDArray[Any]] = (
+            given.reshape(len(inner), -1) if given.flags.c_contiguous else _runs(given, split)
+        )
         with naming(self._folder):
             for offset, run in zip((base + inner).tolist(), runs, strict=True):
                 _write_all(self._file.fileno(), memoryview(run.data).cast("B"), offset)
+
+    def _spans(self, block: Block) -> list[tuple[int, int]]:
+        """First place and end of a block along each axis."""
+        return [part.indices(length)[:2] for part, length in zip(block, self.shape, strict=True)]
+
+    def _strides(self) -> list[int]:
+        """Bytes from one place to the next along each axis."""
+        return [math.prod(self.shape[axis + 1 :]) * self.dtype.itemsize for axis in range(len(self.shape))]
+
+    def _mapped(self, spans: Sequence[tuple[int, int]]) -> NDArray[Any]:
+        """A block that is not empty, mapped; the mapping ends with the last array that looks at it."""
+        strides = self._strides()
+        first, last = (
+            sum(place * stride for place, stride in zip(corner, strides, strict=True))
+            for corner in ([start for start, _ in spans], [stop - 1 for _, stop in spans])
+        )
+        page = first // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        length = last + self.dtype.itemsize - page
+        mapped = mmap.mmap(self._file.fileno(), length, access=mmap.ACCESS_READ, offset=page)
+        return np.ndarray([stop - start for start, stop in spans], self.dtype, mapped, first - page, strides)
 
     @property
     def size(self) -> int:
@@ -134,21 +166,19 @@ class Row:
 
     def __getitem__(self, part: slice, /) -> NDArray[Any]:
         """A copy of the values from one place to another."""
-        start, stop, _ = part.indices(self.size)
-        whole = self._array.mapped().reshape(-1)
-        return np.array(whole[start:stop])
+        return self._array.reshaped([self.size])[(part,)]
 
 
 class Scratch(AbstractContextManager["Scratch"]):
     """The arrays of one piece of work, in files of `folder` that are gone when the work or the process ends."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._arrays: list[ScratchArray] = []
 
     def array(self, shape: Sequence[int], dtype: DTypeLike) -> ScratchArray:
         """A new array of zeros. Raises CannotCreateError or StorageError."""
-        self._arrays.append(ScratchArray(self._folder, shape, dtype))
+        self._arrays.append(ScratchArray(self.folder, shape, dtype))
         return self._arrays[-1]
 
     def __enter__(self) -> Self:
@@ -165,3 +195,24 @@ def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
     while data:
         written = os.pwrite(descriptor, data, offset)
         data, offset = data[written:], offset + written
+
+
+def _runs(values: NDArray[Any], split: int) -> Iterator[NDArray[Any]]:
+    """What lies beyond the first `split` axes, part by part: a copy of all at once would be as large as they are."""
+    return (np.ascontiguousarray(values[place]) for place in np.ndindex(values.shape[:split]))
+
+
+def _slabs(lengths: Sequence[int], strides: Sequence[int]) -> Iterator[Block]:
+    """Cut a block, along its first axes, into parts whose bytes lie in `_SLAB` bytes of the file.
+
+    Of the rows of a block far more becomes memory than they hold: around each place that is looked at Linux maps 64
+    KiB. All at once, a narrow block of a wide image would take as much as the whole width.
+    """
+    axis = next(axis for axis, stride in enumerate(strides) if stride <= _SLAB)
+    steps = [1] * axis + [_SLAB // strides[axis]] + list(lengths[axis + 1 :])
+    return product(
+        *[
+            [slice(at, min(at + step, length)) for at in range(0, length, step)]
+            for length, step in zip(lengths, steps, strict=True)
+        ]
+    )

@@ -1,7 +1,8 @@
 """Images too large for memory: their values are brought into a temporary file, a few rows at a time.
 
-TIFF is read strip by strip or tile by tile. PNG, JPEG, BMP and GIF can only be decoded whole; of them the values as
-stored are in memory for a moment, but never all as float32. NIfTI is not staged.
+TIFF is read strip by strip or tile by tile; the values of a compressed one are in another temporary file, as they are
+stored, until all are converted. PNG, JPEG, BMP and GIF can only be decoded whole; of them the values as stored are in
+memory for a moment, but never all as float32. NIfTI is not staged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -65,8 +66,8 @@ def stage_image(path: Path, *, scratch: Scratch, max_pixels: int) -> StagedImage
     The image must have a `claimed_shape`.
     """
     if is_tiff(first_bytes(path)):
-        with telling(path), opened(path, max_pixels=max_pixels) as layout:
-            values = _stored_values(path, layout, scratch)
+        with telling(path), opened(path, max_pixels=max_pixels) as layout, Scratch(scratch.folder) as for_now:
+            values = _stored_values(path, layout, for_now)
             return _staged(path, layout.shape[1:], lambda part: layout.interpreted(values(part)), scratch)
     decoded = decode(path, max_pixels=max_pixels)
     colours = decoded.palette

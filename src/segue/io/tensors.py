@@ -33,8 +33,8 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], header: Mappi
     blank = save(arrays, metadata={"segue": text})
     place = _place_of_digits(blank)
     assert place is not None
-    digits = hashlib.sha256(blank).hexdigest().encode()
-    write_whole(path, blank[:place] + digits + blank[place + len(digits) :])
+    digits = _checksum(blank, place)
+    write_whole(path, b"".join((memoryview(blank)[:place], digits, memoryview(blank)[place + len(digits) :])))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -49,9 +49,7 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     place = _place_of_digits(data)
     if place is None:
         raise ModelFileError(f"{path}: {_what_it_is(data)}, not a file that Segue wrote; give it a .segue file")
-    digits = data[place : place + len(NO_DIGITS)]
-    blank = data[:place] + NO_DIGITS.encode() + data[place + len(NO_DIGITS) :]
-    if hashlib.sha256(blank).hexdigest().encode() != digits:
+    if _checksum(data, place) != data[place : place + len(NO_DIGITS)]:
         raise ModelFileError(
             f"{path}: the file is damaged (its SHA-256 is not the one written in it); copy it again from its source"
         )
@@ -86,9 +84,18 @@ def _place_of_digits(data: bytes) -> int | None:
     length = int.from_bytes(data[:8], "little")
     mark = rb"\"sha256\": \""
     # The header of ours is written with sorted keys, so the checksum is the last thing in the string.
-    found = data[8 : 8 + min(length, len(data))].rfind(mark)
-    place = 8 + found + len(mark)
+    found = data.rfind(mark, 8, 8 + min(length, len(data)))
+    place = found + len(mark)
     return place if found >= 0 and len(data) >= place + len(NO_DIGITS) else None
+
+
+def _checksum(data: bytes, place: int) -> bytes:
+    """The digits that belong at `place`: those of the data with zeros there. No copy of a model is made for it."""
+    parts = memoryview(data)[:place], NO_DIGITS.encode(), memoryview(data)[place + len(NO_DIGITS) :]
+    checksum = hashlib.sha256()
+    for part in parts:
+        checksum.update(part)
+    return checksum.hexdigest().encode()
 
 
 def _what_it_is(data: bytes) -> str:

@@ -103,6 +103,10 @@ def owners(
     `highest` are the peaks and `first` the places that name the hills: of equal saddles and tops the one whose hills
     come first counts first, so that the answer does not depend on their numbers. `dip` is in units of height.
     """
+    # Only of hills that touch others are there numbers of Python, which take much memory; all others stay as they are.
+    owner = np.arange(len(highest), dtype=np.int64)
+    touching, index = np.unique(pairs, return_inverse=True)
+    pairs, highest, first = index.reshape(pairs.shape), highest[touching], first[touching]
     one, other = np.where(first[pairs[0]] <= first[pairs[1]], pairs, pairs[::-1])
     order = np.lexsort((first[other], first[one], -np.minimum(highest[one], highest[other]), -ways))
     root = list(range(len(highest)))
@@ -123,7 +127,8 @@ def owners(
             higher, lower = lower, higher
         if top[lower] - way < dip:
             root[lower] = higher
-    return np.array([find(hill) for hill in range(len(root))], np.int64)
+    owner[touching] = touching[[find(hill) for hill in range(len(root))]]
+    return owner
 
 
 def _neighbours(axes: int) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:

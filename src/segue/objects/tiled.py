@@ -1,7 +1,8 @@
 """The objects of a map of any size, decoded block by block: exactly those of `decode_objects`, ids included.
 
-Nothing of the size of the map is held in memory; what grows with it is two bytes or so for each piece of an object
-in a block. How a decoding of the whole is had from blocks:
+Nothing of the size of the map is held in memory; what grows with it are numbers for each hilltop and for each piece of
+an object or of a gap in a block. Together they are 200 to 300 bytes for an object in one block, and up to 500 for each
+piece of one in several. How a decoding of the whole is had from blocks:
 
 1. Hilltops and components of the foreground are labelled in each block; pieces that touch across a face between
    blocks are joined. Then it is known which components hold several hills.

@@ -1,9 +1,13 @@
 """Images larger than memory: image, answer and objects lie in temporary files and are worked on in blocks.
 
 What is written is what the way through memory writes, value for value. In memory at a time are a tile and its
-features, a block of the decoding, some rows of the image, and a few numbers for each object. The temporary files lie
-in the folder of the answer and are gone at the end, however it comes. They take 4 bytes a pixel for each channel and
-each output of the network, twice if the image is resampled, and 13 for the decoding.
+features, a block of the decoding, some rows of the image, and a few numbers for each object.
+
+The temporary files lie in the folder of the answer and are gone at the end, however it comes. For each pixel they take
+4 bytes for each channel of the image, and for each of the network where colours become gray or gray becomes colours; 4
+for each output of the network; 13 for the decoding. Where the image is resampled, channels and outputs of the network
+lie there once more on the grid it works on, and once (of volumes twice) on a grid between both. The values of a
+compressed TIFF stand beside its channels as they are stored, 1 to 8 bytes each, until all are converted.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +24,7 @@ from segue.channels import with_channels
 from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.files import make_folder, whole_file
 from segue.io.scratch import Block, Scratch, ScratchArray, View
-from segue.io.staging import StagedImage, bands, stage_image
+from segue.io.staging import StagedImage, bands, claimed_shape, stage_image
 from segue.io.tiff import encode_tiff_in_blocks
 from segue.normalize import measure_values, rescale
 from segue.objects.decode import DecodeConfig
@@ -88,6 +92,9 @@ def predict_large(
     Raises ImageError and other DataErrors if the image cannot be used, CannotCreateError or StorageError if something
     cannot be written.
     """
+    shape = claimed_shape(source, max_pixels=wishes.max_pixels)
+    if shape is not None:  # now, not when all of it is in a file
+        model.check_axes(shape[1:], str(source))
     make_folder(target.parent)
     with Scratch(target.parent) as scratch:
         work = _Work(model, stage_image(source, scratch=scratch, max_pixels=wishes.max_pixels), scratch, wishes)
@@ -104,7 +111,6 @@ class _Work:
     """One large image on its way."""
 
     def __init__(self, model: Model, staged: StagedImage, scratch: Scratch, wishes: LargeWishes) -> None:
-        model.check_axes(staged.pixels.shape[1:], staged.name)
         self.model, self.scratch, self.wishes = model, scratch, wishes
         self._staged = staged.pixels
         self.image = wishes.prepare(staged.image())

@@ -6,22 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from segue.arrays import Image, Probabilities
 from segue.errors import DataError, ImageError, MissingInputError, SegueError, UsageError
-from segue.io.datasets import described_pixel_size
 from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.files import folder_if_used, remove_leftovers
-from segue.io.images import (
-    answer_name,
-    list_images,
-    read_image,
-    write_labels,
-    write_probabilities,
-)
+from segue.io.images import answer_name, list_images, write_labels, write_probabilities
+from segue.io.inputs import Input, described_pixel_size, find_inputs, read_input
 from segue.io.natural import stem_of
 from segue.io.staging import claimed_shape
+from segue.memory import is_out_of_memory
 from segue.objects.coco import Entry, coco, write_coco
 from segue.objects.decode import DecodeConfig
 from segue.pipeline.exporting import COCO_NAME, Exports, ImageObjects, check_exports, write_exports
@@ -63,6 +57,7 @@ class Outcome:
     """What became of one input."""
 
     source: Path
+    """Its file; the first of them if each holds a channel."""
     target: Path
     error: SegueError | None = None
     """None if all went well."""
@@ -95,15 +90,16 @@ def predict_files(
 ) -> list[Outcome]:
     """Predict every image that `inputs` (files, folders, globs) name, and write each answer into the folder `out`.
 
-    Outlines for COCO are one file for all images, written at the end.
+    Answers are called like the pairs of a data set (`segue.io.inputs`): in the layout of nnU-Net the channel files of a
+    case are one image. Outlines for COCO are one file for all images, written at the end.
 
-    Raises MissingInputError if an input names nothing, UsageError if two inputs would be answered with one file (or
-    with exports of one name), a tile is too small or a library for an export is missing, CannotCreateError or
-    StorageError if an answer cannot be written. What is wrong with a single image is in its `Outcome`. Nothing is left
-    of `out` if it was not there before and nothing was written to it.
+    Raises MissingInputError if an input names nothing, DatasetError if the dataset.json of one is wrong, UsageError if
+    two inputs would be answered with one file (or with exports of one name), a tile is too small or a library for an
+    export is missing, CannotCreateError or StorageError if an answer cannot be written. What is wrong with a single
+    image is in its `Outcome`. Nothing is left of `out` if it was not there before and nothing was written to it.
     """
     output, observer = output or OutputConfig(), observer or PredictObserver()
-    sources = list(dict.fromkeys(path for name in inputs for path in list_images(Path(name))))
+    sources = find_inputs(path for name in inputs for path in list_images(Path(name)))
     targets = _targets(sources, Path(out), output.exports)
     check_exports(output.exports)
     outcomes: list[Outcome] = []
@@ -112,16 +108,17 @@ def predict_files(
         remove_leftovers(Path(out))
         for source, target in zip(sources, targets, strict=True):
             try:
-                # None for what cannot be read in parts (NIfTI, TIFF with a palette), or not at all.
-                shape = claimed_shape(source, max_pixels=output.max_pixels)
+                shape = _shape_in_parts(source, max_pixels=output.max_pixels)
                 large = shape and is_large(model, shape[0], shape[1:], kind=output.kind, config=config)
                 answer = _answer_large if large else _answer_whole
                 outcome, found = answer(model, source, target, output, config, observer.on_tile)
                 entries += found
             except (DataError, MissingInputError) as error:
-                outcome = Outcome(source, target, error=error)
-            except (MemoryError, torch.OutOfMemoryError):
-                outcome = Outcome(source, target, error=_too_large(source))
+                outcome = Outcome(source.file, target, error=error)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                outcome = Outcome(source.file, target, error=_too_large(source.file))
             outcomes.append(outcome)
             observer.on_image(outcome, len(outcomes), len(sources))
         if "coco" in output.exports.outlines and not all(outcome.error for outcome in outcomes):
@@ -131,30 +128,31 @@ def predict_files(
 
 def _answer_whole(
     model: Model,
-    source: Path,
+    source: Input,
     target: Path,
     output: OutputConfig,
     config: PredictConfig | None,
     on_tile: Progress | None,
 ) -> tuple[Outcome, list[Entry]]:
     """Answer one image that fits into memory: what became of it, and what a COCO data set says of it."""
-    image = _with_known_size(read_image(source, max_pixels=output.max_pixels), source, output.pixel_size)
+    image = _with_known_size(read_input(source, max_pixels=output.max_pixels), source, output.pixel_size)
     check_exports(output.exports, image)
     grid = needed_shape(image.shape, image.space, model.working)
     larger = grid != image.shape and is_large(model, image.channels, grid, kind=output.kind, config=config)
-    if larger and claimed_shape(source, max_pixels=output.max_pixels):
+    if larger and _shape_in_parts(source, max_pixels=output.max_pixels):
         # The file is small, but not at the pixel size the network works at.
         del image
         return _answer_large(model, source, target, output, config, on_tile)
     answer = model.answer(image, config=config, progress=on_tile, max_pixels=output.max_pixels)
     number, found = _write(target, model, image, answer, output)
     resampled = answer.worked_on is not None
-    return Outcome(source, target, objects=number, pixel_size=image.space.micrometres, resampled=resampled), found
+    size = image.space.micrometres
+    return Outcome(source.file, target, objects=number, pixel_size=size, resampled=resampled), found
 
 
 def _answer_large(
     model: Model,
-    source: Path,
+    source: Input,
     target: Path,
     output: OutputConfig,
     config: PredictConfig | None,
@@ -178,11 +176,20 @@ def _answer_large(
         prepare=prepare,
         export=export if output.exports else None,
     )
-    done = predict_large(model, source, target, wishes=wishes, config=config, progress=on_tile)
-    return Outcome(source, target, objects=done.objects, pixel_size=done.pixel_size, resampled=done.resampled), found
+    done = predict_large(model, source.file, target, wishes=wishes, config=config, progress=on_tile)
+    size = done.pixel_size
+    return Outcome(source.file, target, objects=done.objects, pixel_size=size, resampled=done.resampled), found
 
 
-def _with_known_size(image: Image, source: Path, given: tuple[float, ...] | None) -> Image:
+def _shape_in_parts(source: Input, *, max_pixels: int) -> tuple[int, ...] | None:
+    """Channels and lengths of the axes of an image that can be read in parts; None for all others.
+
+    Those are NIfTI, TIFF with a palette, images of several files, and what cannot be read at all.
+    """
+    return claimed_shape(source.file, max_pixels=max_pixels) if len(source.files) == 1 else None
+
+
+def _with_known_size(image: Image, source: Input, given: tuple[float, ...] | None) -> Image:
     """`image` with the pixel size that the user gives, else that of the data set it lies in, else its own."""
     size = given or described_pixel_size(source)
     if size is None:
@@ -203,19 +210,19 @@ def _too_large(source: Path) -> ImageError:
     )
 
 
-def _targets(sources: Sequence[Path], out: Path, exports: Exports) -> list[Path]:
-    targets = [out / answer_name(source) for source in sources]
+def _targets(sources: Sequence[Input], out: Path, exports: Exports) -> list[Path]:
+    targets = [out / answer_name(source.file, stem=source.name) for source in sources]
     first: dict[Path, Path] = {}
     for source, target in zip(sources, targets, strict=True):
         beside = target.with_name(f"{stem_of(target)}.*")
         for name in (target, beside) if exports else (target,):
-            other = first.setdefault(name, source)
-            if other != source:
+            other = first.setdefault(name, source.file)
+            if other != source.file:
                 raise UsageError(
-                    f"{other} and {source} would both be answered with {name}; predict them into two folders"
+                    f"{other} and {source.file} would both be answered with {name}; predict them into two folders"
                 )
-        if target.exists() and target.resolve() == source.resolve():
-            raise UsageError(f"{source} would be overwritten by its own answer; give another folder with --out")
+        if target.exists() and target.resolve() in [path.resolve() for path in source.files]:
+            raise UsageError(f"{target} would be overwritten by its own answer; give another folder with --out")
     return targets
 
 

@@ -1,39 +1,29 @@
 """Predicted files against the truth: find the partner of each, score it, sum up."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.arrays import Labels
-from segue.errors import DatasetError, LabelError, MissingInputError, UsageError
+from segue.arrays import IGNORE, Labels, Space
+from segue.errors import DatasetError, LabelError, UsageError
 from segue.evaluate.classes import score_classes
 from segue.evaluate.membranes import membrane_class, score_membranes
 from segue.evaluate.objects import score_objects
 from segue.evaluate.summary import ImageScores, summarise
-from segue.io.datasets import Pair, Pairs, find_pairs, read_pair, resolve_spec
-from segue.io.description import FILE_NAME, explicit_spec
 from segue.io.images import list_images, read_image
-from segue.io.label_decision import CODE_GAP, MAX_CLASSES, decide
 from segue.io.label_evidence import summarise as summarise_mask
-from segue.io.labels import LabelSpec, apply_spec, read_mask
+from segue.io.label_evidence import without
+from segue.io.labels import RawMask, read_mask
 from segue.io.natural import stem_of
 from segue.io.object_classes import TABLE_SUFFIX, has_class_table, read_class_table
+from segue.io.same_space import how_apart
+from segue.pipeline.truths import files_by_stem, find_truths
 
 ScoreKind = Literal["classes", "objects", "membranes"]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """One annotated image to compare with."""
-
-    name: str
-    read: Callable[[], Labels]
-    """Reads the labels when they are needed."""
 
 
 def evaluate_files(
@@ -51,13 +41,20 @@ def evaluate_files(
     the prediction (as `segue predict --table` writes it) tells those of the predicted ones; images without such a
     table are named under "without_classes", their objects are scored as if all were of one class.
 
-    Raises MissingInputError if nothing is there, DatasetError if no prediction has a partner or two are for one image,
-    LabelError for shapes that differ and for a table that is not of its prediction.
+    Raises MissingInputError if nothing is there, DatasetError if no prediction has a partner, two are for one image or
+    a description is wrong, LabelError for shapes and places that differ, for a table that is not of its prediction,
+    and for a truth of classes that is to be scored as objects.
     """
     if kind not in (None, "classes", "objects", "membranes"):
         raise UsageError(f'scores are of "classes", "objects" or "membranes", not "{kind}"')
     told = find_truths(Path(truth))
-    files = _by_stem(list_images(Path(predicted)))
+    if kind == "objects" and told.spec.kind == "classes" and told.kind_told:
+        raise LabelError(
+            f"{truth}: its masks hold classes ({', '.join(told.spec.classes)}), as its description says, so each class "
+            'of an image would count as one object; give masks with a number for each object and labels = "objects" in '
+            "dataset.toml"
+        )
+    files = files_by_stem(list_images(Path(predicted)))
     numbered = told.doubtful if kind in (None, "classes") else {}
     if numbered and _highest(files.values()) > max(numbered.values()):
         told, numbered = told.as_they_are(), {}
@@ -83,102 +80,21 @@ def evaluate_files(
     summary["missing"] = [one.name for one in truths if one.name not in files]
     summary["without_classes"] = without_classes
     summary["numbered"] = {str(value): number for value, number in numbered.items()}
+    summary["findings"] = [f"{one.file}: {one.reason}; {one.remedy}" for one in told.findings]
     return summary
-
-
-@dataclass(frozen=True)
-class Truths:
-    """Annotated images, and what the values of their masks mean."""
-
-    read: tuple[tuple[str, Callable[[LabelSpec], Labels]], ...]
-    """The name of each image, and what reads its labels."""
-    spec: LabelSpec
-    guessed: bool
-    """Nobody says what the values mean: `spec` was found from these masks alone."""
-
-    @property
-    def truths(self) -> list[Truth]:
-        """The images with their labels as `spec` says."""
-        return [Truth(name, partial(read, self.spec)) for name, read in self.read]
-
-    @property
-    def doubtful(self) -> dict[int, int]:
-        """Value -> class id, where the values could be class ids themselves: which occur in these images is chance."""
-        values = sorted(self.spec.values)
-        are_ids = self.spec.kind == "classes" and self.spec.coding == "gray" and not self.spec.snap
-        if not (self.guessed and are_ids and values[0] >= 0 and len(values) <= values[-1] < MAX_CLASSES):
-            return {}
-        return dict(self.spec.values) if min(np.diff(values)) < CODE_GAP else {}
-
-    def as_they_are(self) -> "Truths":
-        """The same where each value stands for itself; those that do not occur are classes too."""
-        known = range(max(self.spec.values) + 1)
-        names = ("background", *(f"class {number}" for number in known[1:]))
-        return replace(self, spec=replace(self.spec, classes=names, values=dict(zip(known, known, strict=True))))
-
-
-def find_truths(path: Path) -> Truths:
-    """The annotated images of a data set, of a folder of masks, or one mask.
-
-    Raises MissingInputError, DatasetError or LabelError.
-    """
-    if not path.exists():
-        raise MissingInputError(f"{path}: there is no such file or folder")
-    pairs = _as_data_set(path)
-    if pairs is not None:
-        told = pairs.description.classes or explicit_spec(pairs.description, source=pairs.root / FILE_NAME)
-        read = tuple((pair.name, partial(_labels_of, pair)) for pair in pairs)
-        return Truths(read, resolve_spec(pairs).spec, guessed=not told)
-    masks = _by_stem(list_images(path))
-    spec = decide([summarise_mask(read_mask(mask)) for mask in masks.values()]).spec
-    return Truths(tuple((name, partial(_labels_in, mask)) for name, mask in masks.items()), spec, guessed=True)
-
-
-def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """The files by the names of their images. Raises DatasetError if two are for one."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        other = found.setdefault(stem_of(path), path)
-        if other != path:
-            raise DatasetError(f"{other} and {path} are both for one image; move one of them away")
-    return found
 
 
 def _highest(predicted: Iterable[Path]) -> int:
     return max((int(read_mask(path).values.max(initial=0)) for path in predicted), default=0)
 
 
-def _labels_of(pair: Pair, spec: LabelSpec) -> Labels:
-    return read_pair(pair, spec)[1]
-
-
-def _labels_in(mask: Path, spec: LabelSpec) -> Labels:
-    return apply_spec(read_mask(mask), spec)
-
-
-def _as_data_set(path: Path) -> Pairs | None:
-    """The data set that `path` is, or whose folder of masks it is; None if it is neither."""
-    if not path.is_dir():
-        return None
-    for root in (path, path.parent):
-        try:
-            pairs = find_pairs(root)
-        except (DatasetError, MissingInputError):
-            continue
-        if root == path or any(
-            pair.mask is not None and pair.mask.parent.resolve() == path.resolve() for pair in pairs
-        ):
-            return pairs
-    return None
-
-
 def _score(truth: Labels, predicted: Path, kind: ScoreKind, *, name: str) -> ImageScores:
     if kind == "membranes":
         membranes = score_membranes(truth, _cell_probability(predicted, truth))
         return {"name": name, "metrics": membranes.metrics(), "ratios": dict(membranes.ratios())}
-    ids = read_mask(predicted).values
-    if ids.shape != truth.shape:
-        raise LabelError(f"{predicted}: its shape is {ids.shape}, but that of its truth {truth.name} is {truth.shape}")
+    mask = read_mask(predicted)
+    ids = mask.values
+    _check_place(predicted, ids.shape, mask.space, truth)
     if kind == "classes":
         if ids.max(initial=0) >= len(truth.classes) or ids.min(initial=0) < 0:
             wrong = ids.max(initial=0) if ids.max(initial=0) >= len(truth.classes) else ids.min()
@@ -188,8 +104,33 @@ def _score(truth: Labels, predicted: Path, kind: ScoreKind, *, name: str) -> Ima
             )
         classes = score_classes(truth, ids, classes=truth.classes)
         return {"name": name, "metrics": classes.metrics(), "ratios": dict(classes.ratios())}
+    if truth.kind == "classes":
+        _check_pieces(truth)
     objects = score_objects(truth, _with_table(predicted, ids, truth) if truth.object_classes is not None else ids)
     return {"name": name, "metrics": objects.metrics(), "ratios": dict(objects.ratios())}
+
+
+def _check_place(predicted: Path, shape: tuple[int, ...], space: Space, truth: Labels) -> None:
+    """Raise LabelError if a prediction has another shape than its truth, or says that it lies elsewhere."""
+    if shape != truth.shape:
+        raise LabelError(f"{predicted}: its shape is {shape}, but that of its truth {truth.name} is {truth.shape}")
+    if apart := how_apart(space, truth.space, shape):
+        raise LabelError(f"{predicted}: prediction and truth ({truth.name}) {apart}")
+
+
+def _check_pieces(truth: Labels) -> None:
+    """Raise LabelError if a truth of which nobody says what it holds is binary, with one value for several pieces.
+
+    Several values may be objects, of which some are in pieces. Of masks that are said to hold objects the doctor says
+    the same as a warning.
+    """
+    found = without(summarise_mask(RawMask(values=truth.ids.astype(np.int64))), frozenset({0, IGNORE}))
+    if len(found.values) == 1 and found.pieces[0] > 1:
+        raise LabelError(
+            f"{truth.name}: {truth.classes[found.values[0]]} is in {found.pieces[0]} pieces, so the mask seems to hold "
+            "classes, and all pieces would count as one object; give each object a number of its own, or, if they are "
+            'one object, write labels = "objects" in dataset.toml'
+        )
 
 
 def _with_table(predicted: Path, ids: NDArray[np.int64], truth: Labels) -> Labels | NDArray[np.int64]:
@@ -223,8 +164,7 @@ def _cell_probability(path: Path, truth: Labels) -> NDArray[np.float32] | NDArra
     From a file of whole numbers the classes themselves.
     """
     image = read_image(path)
-    if image.shape != truth.shape:
-        raise LabelError(f"{path}: its shape is {image.shape}, but that of its truth {truth.name} is {truth.shape}")
+    _check_place(path, image.shape, image.space, truth)
     if image.channels == len(truth.classes) > 1:
         probability: NDArray[np.float32] = np.float32(1) - image.pixels[membrane_class(truth)]
         return probability

@@ -89,7 +89,7 @@ def predict(
         runner = Runner(quick, crew=threads, memory=config.memory)
         for done, tile in enumerate(tiles):
             written = (slice(None), *(slice(*span.write) for span in tile))
-            answer[written] = _answer(runner, cut(pixels, tile), tile, classes=classes, mirror=config.mirror).numpy()
+            answer[written] = _answer(runner, _seen(pixels, tile, quick), tile, classes=classes, mirror=config.mirror)
             if progress:
                 progress(done + 1, len(tiles))
     return answer
@@ -157,21 +157,35 @@ def _exact(device: torch.device) -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-def _answer(runner: Runner, window: NDArray[np.float32], tile: Tile, *, classes: int, mirror: bool) -> Tensor:
-    """The mean answer over the mirror images of one window, (outputs, ...) float32, where the tile is kept."""
-    image = torch.from_numpy(window).unsqueeze(0).to(runner.network.device)
-    views = list(_mirror_views(runner.network.config)) if mirror else [((), False)]
-    total: Tensor | None = None
-    for flips, transpose in views:
-        view = image.flip(flips) if flips else image
-        view = view.transpose(-1, -2) if transpose else view
-        logits = runner.logits(view, kept=_kept(tile, flips, transpose))
-        answer = _activate(logits, classes)
-        answer = answer.transpose(-1, -2) if transpose else answer
-        answer = answer.flip(flips) if flips else answer
-        total = answer if total is None else total.add_(answer)
-    assert total is not None
-    return (total[0] / len(views)).cpu()
+def _seen(pixels: Readable, tile: Tile, network: QuickUNet) -> Tensor:
+    """What the network sees for a tile: (1, C, ...), of its type and on its device."""
+    return torch.from_numpy(cut(pixels, tile)).unsqueeze(0).to(device=network.device, dtype=network.dtype)
+
+
+def _answer(runner: Runner, image: Tensor, tile: Tile, *, classes: int, mirror: bool) -> NDArray[np.float32]:
+    """The mean answer over the mirror images of a tile, (outputs, ...) float32, where the tile is kept.
+
+    In memory are the sum and the answer to one mirror image, and none of them twice.
+    """
+    first, *others = _mirror_views(runner.network.config) if mirror else [((), False)]
+    total = _answer_to(runner, image, tile, *first, classes=classes)
+    for view in others:
+        total += _answer_to(runner, image, tile, *view, classes=classes)
+    if others:
+        total /= 1 + len(others)
+    return total
+
+
+def _answer_to(
+    runner: Runner, image: Tensor, tile: Tile, flips: tuple[int, ...], transpose: bool, *, classes: int
+) -> NDArray[np.float32]:
+    """The answer to one mirror image of a tile, turned back."""
+    view = image.flip(flips) if flips else image
+    view = view.transpose(-1, -2) if transpose else view
+    activated = _activated(runner.logits(view, kept=_kept(tile, flips, transpose)), classes)
+    answer: NDArray[np.float32] = activated[0].cpu().numpy()  # in numpy, turning is looking in another order
+    answer = answer.swapaxes(-1, -2) if transpose else answer
+    return np.flip(answer, flips) if flips else answer
 
 
 def _kept(tile: Tile, flips: Sequence[int], transpose: bool) -> Box:
@@ -185,8 +199,16 @@ def _kept(tile: Tile, flips: Sequence[int], transpose: bool) -> Box:
     return tuple(box[:-2] + box[:-3:-1] if transpose else box)
 
 
-def _activate(logits: Tensor, classes: int) -> Tensor:
-    return torch.cat([logits[:, :classes].softmax(dim=1), logits[:, classes:].sigmoid()], dim=1)
+def _activated(logits: Tensor, classes: int) -> Tensor:
+    """Probabilities of the classes and further maps, in the place of the logits (1, outputs, ...) if they lie together.
+
+    They do but for images of odd lengths.
+    """
+    logits[:, classes:].sigmoid_()
+    answer = logits.contiguous()
+    values = answer[:, :classes]
+    torch.softmax(values, dim=1, out=values)  # reads each number before it writes one in its place
+    return answer
 
 
 def _mirror_views(config: UNetConfig) -> Iterator[tuple[tuple[int, ...], bool]]:

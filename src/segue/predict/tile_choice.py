@@ -167,7 +167,11 @@ def _with_bands(whole: _Candidate, geometry: AxisGeometry, held: dict[int, list[
 
 
 def _bytes(axes: _Axes, config: UNetConfig, itemsize: int) -> NDArray[np.float64]:
-    """Bytes of one of the largest tiles, as `Runner` keeps it, for every combination of candidates."""
+    """Bytes of one of the largest tiles, for every combination of candidates.
+
+    That is its features as `Runner` keeps them, the image as it is read and as the network sees it, and the answer to
+    one mirror image beside the sum of them.
+    """
 
     def held(part: Callable[[Held], int], depth: int) -> NDArray[np.float64]:
         return _outer([[part(one.held[depth]) for one in axis] for axis in axes])

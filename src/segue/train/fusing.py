@@ -75,16 +75,19 @@ def compiled_kernels(device: torch.device, dtype: torch.dtype) -> Kernels | None
     `dtype` is that of the features, bf16 or float32. Impossible it is where there is no C++ compiler (on a graphics
     card: no Triton), or one that PyTorch cannot use, and where the answers are not those of PLAIN.
     """
+    try:
+        return _compiled(device, dtype)
+    except (RuntimeError, ImportError, OSError):  # whatever keeps a compiler from working, the training goes on without
+        return None
 
+
+def _compiled(device: torch.device, dtype: torch.dtype) -> Kernels | None:
     def quick(kernel: Callable[..., Any]) -> Any:
         return torch.compile(kernel, dynamic=True, fullgraph=True, options=OPTIONS)
 
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_VERSIONS)
     kernels = Kernels(quick(_sums), quick(_rectify), quick(_slope_sums), quick(_slope))
-    try:
-        right = all(torch.allclose(*pair, rtol=0.02, atol=0.02) for pair in _tried(kernels, device, dtype))
-    except (RuntimeError, ImportError, OSError):  # whatever keeps a compiler from working, the training goes on without
-        return None
+    right = all(torch.allclose(*pair, rtol=0.02, atol=0.02) for pair in _tried(kernels, device, dtype))
     return kernels if right else None
 
 
