@@ -195,10 +195,13 @@ def test_tiles_are_reported_and_change_nothing(cell_model, cells, tmp_path):
     output = OutputConfig(kind="probabilities")
     tiles = PredictConfig(tile=40, precision="fp32")
     observer = PredictObserver(on_tile=lambda done, total: told.append((done, total)))
-    predict_files(cell_model, [source], tmp_path / "tiles", output=output, config=tiles, observer=observer)
+    other = cells / "images" / "cell-02.tif"
+    predict_files(cell_model, [source, other], tmp_path / "tiles", output=output, config=tiles, observer=observer)
     predict_files(cell_model, [source], tmp_path / "whole", output=output, config=PredictConfig(precision="fp32"))
-    assert len(told) > 1
-    assert told[-1] == (len(told), len(told))
+    each = len(told) // 2
+    assert each > 1
+    assert [total for _, total in told] == [2] * (2 * each)
+    assert [done for done, _ in told] == pytest.approx([(number + 1) / each for number in range(2 * each)])
     parts, whole = (read_image(tmp_path / way / "cell-01.tif").pixels for way in ("tiles", "whole"))
     assert np.abs(parts - whole).max() <= 1e-5
 

@@ -41,8 +41,8 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr for (done, total); nothing where stderr is not a terminal."""
+def counting(what: str) -> Iterator[Callable[[float, int], None]]:
+    """A progress bar on stderr for (done, total), also parts of one; nothing where stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return

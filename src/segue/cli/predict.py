@@ -83,7 +83,7 @@ def predict(
             out,
             output=output,
             config=config,
-            observer=PredictObserver(on_image=lambda outcome, done, total: progress(done, total)),
+            observer=PredictObserver(on_tile=progress, on_image=lambda outcome, done, total: progress(done, total)),
         )
     failed = [outcome for outcome in outcomes if outcome.error]
     for line in about_pixel_sizes(trained, outcomes):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -73,8 +74,8 @@ class Outcome:
 class PredictObserver:
     """What the outside world may do while files are predicted."""
 
-    on_tile: Progress | None = None
-    """Called with the number of tiles done and of all tiles of the present image."""
+    on_tile: Callable[[float, int], None] = field(default=lambda done, total: None)
+    """Called after each tile with the number of images done, a share of the present one, and of all images."""
     on_image: Callable[[Outcome, int, int], None] = field(default=lambda outcome, done, total: None)
     """Called after each image with its outcome, the number of images done and of all images."""
 
@@ -111,7 +112,8 @@ def predict_files(
                 shape = _shape_in_parts(source, max_pixels=output.max_pixels)
                 large = shape and is_large(model, shape[0], shape[1:], kind=output.kind, config=config)
                 answer = _answer_large if large else _answer_whole
-                outcome, found = answer(model, source, target, output, config, observer.on_tile)
+                on_tile = partial(_tell_tile, observer, len(outcomes), len(sources))
+                outcome, found = answer(model, source, target, output, config, on_tile)
                 entries += found
             except (DataError, MissingInputError) as error:
                 outcome = Outcome(source.file, target, error=error)
@@ -126,13 +128,17 @@ def predict_files(
     return outcomes
 
 
+def _tell_tile(observer: PredictObserver, images: int, all_images: int, tiles: int, all_tiles: int) -> None:
+    observer.on_tile(images + tiles / all_tiles, all_images)
+
+
 def _answer_whole(
     model: Model,
     source: Input,
     target: Path,
     output: OutputConfig,
     config: PredictConfig | None,
-    on_tile: Progress | None,
+    on_tile: Progress,
 ) -> tuple[Outcome, list[Entry]]:
     """Answer one image that fits into memory: what became of it, and what a COCO data set says of it."""
     image = _with_known_size(read_input(source, max_pixels=output.max_pixels), source, output.pixel_size)
@@ -156,7 +162,7 @@ def _answer_large(
     target: Path,
     output: OutputConfig,
     config: PredictConfig | None,
-    on_tile: Progress | None,
+    on_tile: Progress,
 ) -> tuple[Outcome, list[Entry]]:
     """The same for an image that does not."""
     found: list[Entry] = []
