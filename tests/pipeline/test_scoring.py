@@ -9,7 +9,7 @@ from segue.errors import DatasetError, LabelError, MissingInputError, UsageError
 from segue.evaluate.membranes import score_membranes
 from segue.io.images import write_image, write_labels, write_probabilities
 from segue.io.labels import read_mask
-from segue.pipeline.scoring import evaluate_files, table_of
+from segue.pipeline.scoring import evaluate_files
 from segue.pipeline.truths import find_truths
 
 FLAT = Space()
@@ -306,12 +306,6 @@ def test_what_is_not_there_is_missing(cells, tmp_path, side):
 def test_scores_of_something_else_are_refused(cells):
     with pytest.raises(UsageError, match='"classes", "objects" or "membranes", not "tracks"'):
         evaluate_files(cells, cells / "masks", kind="tracks")  # type: ignore[arg-type]
-
-
-def test_a_table_shows_numbers_and_what_there_is_no_number_for():
-    interval = {"mean": 0.12341, "low": 0.1, "high": 0.25}
-    summary = {"metrics": {"a": interval, "b": {"mean": None, "low": None, "high": None}}}
-    assert table_of(summary, ["b", "a"]) == [("b", "-", "-"), ("a", "0.1234", "0.1000 to 0.2500")]
 
 
 COLOURED = 'classes = ["background", "red", "white"]\nobject_classes = "types"\n'

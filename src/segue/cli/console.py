@@ -40,6 +40,17 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def scores_of(summary: Mapping[str, Any], metrics: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Rows of (metric, mean, interval) as text."""
+    rows = []
+    for name in metrics:
+        entry = summary["metrics"][name]
+        mean = "-" if entry["mean"] is None else f"{entry['mean']:.4f}"
+        interval = "-" if entry["low"] is None else f"{entry['low']:.4f} to {entry['high']:.4f}"
+        rows.append((name, mean, interval))
+    return rows
+
+
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[float, int], None]]:
     """A progress bar on stderr for (done, total), also parts of one; nothing where stderr is not a terminal."""

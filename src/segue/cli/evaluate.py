@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.console import answer, columns, counting, say
+from segue.cli.console import answer, columns, counting, say, scores_of
 
 
 def evaluate(
@@ -22,7 +22,7 @@ def evaluate(
     """Score predictions, with 95 % intervals over images, the worst images named."""
     from segue.evaluate.summary import worst_first
     from segue.io.files import write_whole
-    from segue.pipeline.scoring import evaluate_files, table_of
+    from segue.pipeline.scoring import evaluate_files
 
     with counting("scoring") as progress:
         summary = evaluate_files(truth, predicted, kind=kind, on_image=progress)  # type: ignore[arg-type]
@@ -33,7 +33,7 @@ def evaluate(
         if json is not None:
             write_whole(json, (text + "\n").encode())
         answer(f"{summary['kind']} of {summary['images']} images: mean, and 95 % interval over images")
-        answer(columns(table_of(summary, list(summary["metrics"]))))
+        answer(columns(scores_of(summary, list(summary["metrics"]))))
         first = next(iter(summary["metrics"]))
         known = [row for row in summary["per_image"] if row["metrics"].get(first) is not None]
         worst = [f"{row['name']} ({row['metrics'][first]:.4f})" for row in worst_first(known, first)[:3]]

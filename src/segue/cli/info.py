@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segue.cli.console import answer, answer_json, columns
+from segue.cli.console import answer, answer_json, columns, scores_of
 from segue.normalize import Normalization
 from segue.units import format_duration
 
@@ -17,7 +17,6 @@ def info(
     """Show what a model is, how it was trained and how well it did. Its checksum is verified."""
     from segue.model.file import read_model
     from segue.model.geometry import axis_geometries
-    from segue.pipeline.scoring import table_of
 
     file = read_model(model)
     header = file.header
@@ -58,7 +57,7 @@ def info(
     summary = training.get("validation")
     if summary:
         answer(f"on {summary['images']} held-out images, with 95 % intervals over images:")
-        answer(columns(table_of(summary, list(summary["metrics"]))))
+        answer(columns(scores_of(summary, list(summary["metrics"]))))
 
 
 def _machine(machine: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segue.cli.check import describe
-from segue.cli.console import answer, answer_json, columns, fail, say
+from segue.cli.console import answer, answer_json, columns, fail, say, scores_of
 from segue.cli.processes import joined
 from segue.errors import MissingInputError, UsageError
 from segue.train.settings import DEFAULT_BUDGET
@@ -243,8 +243,6 @@ def _settings(plan: "Plan") -> dict[str, str]:
 
 
 def _result(model: "Model", config: "FitConfig") -> str:
-    from segue.pipeline.scoring import table_of
-
     training = model.header.training
     lines = [f"{config.out}: {training['steps']:,} steps in {format_duration(training['seconds'])}"]
     summary = training["validation"]
@@ -252,7 +250,7 @@ def _result(model: "Model", config: "FitConfig") -> str:
         wanted = [name for name in HEADLINES if name in summary["metrics"]]
         wanted += [name for name in summary["metrics"] if name.startswith("dice/")]
         lines.append(f"on {summary['images']} held-out images, with 95 % intervals over images:")
-        lines.append(columns(table_of(summary, wanted)))
+        lines.append(columns(scores_of(summary, wanted)))
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Predicted files against the truth: find the partner of each, score it, sum up."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -172,14 +172,3 @@ def _cell_probability(path: Path, truth: Labels) -> NDArray[np.float32] | NDArra
         alone: NDArray[np.float32] = image.pixels[0]
         return alone
     return read_mask(path).values
-
-
-def table_of(summary: dict[str, Any], metrics: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Rows of (metric, mean, interval) as text, for a terminal."""
-    rows = []
-    for name in metrics:
-        entry = summary["metrics"][name]
-        mean = "-" if entry["mean"] is None else f"{entry['mean']:.4f}"
-        interval = "-" if entry["low"] is None else f"{entry['low']:.4f} to {entry['high']:.4f}"
-        rows.append((name, mean, interval))
-    return rows
