@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.augment.compose import AugmentConfig, default_augmentation
-from segue.config import plan_from_dict, plan_from_toml, plan_to_dict, plan_to_toml
+from segue.config import plan_from_dict, plan_from_toml, plan_to_dict, plan_to_toml, reasons_in
 from segue.errors import UsageError
 from segue.loss import LossConfig
 from segue.model.unet import UNetConfig, paper_config
@@ -88,6 +88,11 @@ def test_a_reason_that_names_a_file_of_several_lines_stays_a_comment():
     text = plan_to_toml(plan)
     assert "# network: as in a width = 3   b .png\n" in text
     assert plan_from_toml(text, source="plan.toml") == replace(plan, reasons={})
+
+
+def test_the_reasons_are_found_again_in_the_comments():
+    plan = replace(USUAL, reasons={"network": "4 poolings: as many as the patch allows", "train": "Muon; 20 min"})
+    assert reasons_in(plan_to_toml(plan)) == plan.reasons
 
 
 def test_the_reasons_are_comments_for_whoever_edits_the_plan():

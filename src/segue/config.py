@@ -41,6 +41,13 @@ def plan_to_toml(plan: Plan) -> str:
     return "\n".join([*lines, "", *_table(plain, ())]) + "\n"
 
 
+def reasons_in(text: str) -> dict[str, str]:
+    """The reasons that `plan_to_toml` wrote as comments: those of the plan it was given, whatever was changed since."""
+    known = {field.name for field in fields(Plan)}
+    comments = (line.removeprefix("# ").partition(": ") for line in text.splitlines() if line.startswith("# "))
+    return {name: reason for name, _, reason in comments if name in known}
+
+
 def _printable(text: str) -> str:
     """On one line, as a comment has to be: reasons name files, whose names may hold anything."""
     return "".join(character if character.isprintable() else " " for character in text)

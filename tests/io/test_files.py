@@ -10,7 +10,14 @@ import pytest
 
 from segue.arrays import Space
 from segue.errors import CannotCreateError, StorageError
-from segue.io.files import folder_if_used, remove_leftovers, temporary_name, whole_file, write_whole
+from segue.io.files import (
+    TEMPORARY_MARK,
+    folder_if_used,
+    remove_leftovers,
+    temporary_name,
+    whole_file,
+    write_whole,
+)
 from segue.io.images import write_labels
 
 
@@ -79,6 +86,16 @@ def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_stay(t
     mine.touch()
     assert remove_leftovers(tmp_path) == [old]
     assert names(tmp_path) == [mine.name]
+
+
+def test_where_nobody_else_can_be_writing_all_leftovers_are_removed(tmp_path):
+    mine = temporary_name("state", process=os.getpid())
+    others = [f"{TEMPORARY_MARK}elsewhere-1-state", f"{TEMPORARY_MARK}9-old"]
+    for name in ("state", mine, *others):
+        (tmp_path / name).touch()
+    assert remove_leftovers(tmp_path) == []
+    assert [path.name for path in remove_leftovers(tmp_path, ours_alone=True)] == sorted([mine, *others])
+    assert names(tmp_path) == ["state"]
 
 
 def test_only_the_leftovers_of_one_file_are_removed_if_one_is_named(tmp_path, dead):

@@ -333,6 +333,16 @@ def test_a_time_may_be_changed_on_the_way(cells, tiny_plan, tmp_path):
     assert model.header.training["seconds"] < 15
 
 
+def test_a_time_that_was_changed_on_the_way_is_kept_and_the_reasons_with_it(cells, tmp_path):
+    out, told = tmp_path / "m.segue", []
+    observer = FitObserver(on_plan=lambda plan, *_: told.append(plan), loop=Observer(should_stop=lambda: True))
+    for budget in (60.0, 120.0, None):
+        with pytest.raises(TrainingInterruptedError, match="stopped"):
+            fit(cells, config=FitConfig(budget=budget, out=out, resume=True), observer=observer)
+    assert [plan.train.budget for plan in told] == [60, 120, 120]
+    assert told[0].reasons == told[1].reasons == told[2].reasons
+
+
 def test_nobody_having_said_how_long_the_plan_says_it_or_it_is_the_usual_time(cells, tiny_plan):
     plan = tiny_plan(cells)
     assert of_some_length(FitConfig(), None).budget == of_some_length(FitConfig(), plan).budget == DEFAULT_BUDGET

@@ -222,6 +222,21 @@ def test_answers_are_forgotten_once_they_are_scored(monkeypatch):
     assert most <= 2 + 1
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_what_the_decoding_is_not_tuned_on_keeps_to_the_time_too(monkeypatch, mirror):
+    """Of nine images one is for tuning; the eight others take 10 s each (80 with mirror images), and there are 15."""
+    clock = PredictionClock(monkeypatch, seconds=10)
+    monkeypatch.setattr(validating, "PIXELS_FOR_TUNING", TWO.size)
+    images = [judged(f"{number}", TWO, kind="objects") for number in range(9)]
+    config = PredictConfig(context=0, precision="fp32", mirror=mirror)
+    validator = replace(validator_of(*images), clock=clock, config=config, budget=TWO.size / validating.PIXELS_A_SECOND)
+    validator.quick(copier(3))
+    end = clock.now + 15
+    summary, _ = validator.final(copier(3), seconds_left=lambda: end - clock.now)
+    assert clock.now <= end
+    assert summary["images"] == 1
+
+
 def test_the_part_that_is_looked_at_lies_where_somebody_annotated():
     ids = np.full((100, 200), IGNORE, np.int32)
     ids[80:90, 20:40] = 1

@@ -234,6 +234,7 @@ def test_the_time_before_the_first_step_counts_also_in_a_state_and_for_a_resumed
     for runs in (1, 2):
         state, _ = run(6, state_path=path, observer=stop_at_once, started=time.monotonic() - 100)
         assert 100 * runs <= state.seconds < 100 * runs + 30
+        assert 0 < state.trained < 30
         assert load_state(run(1)[0], path, identity={})
 
 

@@ -93,7 +93,7 @@ def test_a_pace_of_steps_takes_exactly_so_many_steps(steps):
         assert pace.progress(done) == done / steps
         pace.note_step(1e9)
         pace.note_validation(1e9)
-        pace.note_resumed(1e9)
+        pace.note_resumed(1e9, trained=1e9)
         done += 1
     assert done == steps
     assert pace.progress(done) == 1.0
@@ -179,13 +179,22 @@ def test_no_time_is_no_step():
 def test_time_spent_before_counts_in_a_resumed_training():
     clock = Clock()
     pace = TimePace(end=clock.now + 110, reserve=10.0, clock=clock)
-    pace.note_resumed(40.0)
+    pace.note_resumed(40.0, trained=40.0)
     assert pace.progress(0) == pytest.approx(0.4)
     assert pace.seconds_left() == pytest.approx(70)
     clock.now += 59.9
     assert not pace.is_over(0)
     clock.now += 0.2
     assert pace.is_over(0)
+
+
+def test_time_spent_before_the_first_step_counts_but_is_no_progress():
+    """Of 110 s, 50 were spent before this run, all but one on reading: the training is at its very beginning."""
+    clock = Clock()
+    pace = TimePace(end=clock.now + 110, reserve=10.0, clock=clock)
+    pace.note_resumed(50.0, trained=1.0)
+    assert pace.progress(0) == pytest.approx(1 / 51)
+    assert pace.seconds_left() == pytest.approx(60)
 
 
 def test_the_time_left_is_never_negative():

@@ -49,7 +49,7 @@ def test_a_state_comes_back_bit_for_bit(tmp_path, axes):
     assert found["param_groups"] == expected["param_groups"]
     assert found["state"].keys() == expected["state"].keys()
     assert all(same(found["state"][index], expected["state"][index]) for index in expected["state"])
-    for name in ("best_score", "step", "seconds", "validations", "history"):
+    for name in ("best_score", "step", "seconds", "trained", "validations", "history"):
         assert getattr(loaded, name) == getattr(state, name), name
 
 

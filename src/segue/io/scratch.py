@@ -112,7 +112,8 @@ class ScratchArray:
 
     def _spans(self, block: Block) -> list[tuple[int, int]]:
         """First place and end of a block along each axis."""
-        return [part.indices(length)[:2] for part, length in zip(block, self.shape, strict=True)]
+        spans = (part.indices(length)[:2] for part, length in zip(block, self.shape, strict=True))
+        return [(start, max(start, stop)) for start, stop in spans]
 
     def _strides(self) -> list[int]:
         """Bytes from one place to the next along each axis."""

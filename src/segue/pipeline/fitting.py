@@ -125,7 +125,7 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     identity = _identity(means, config, data, world, judges)
     same_for_all({"plan": identity["plan"]}, world)
     if job.folder:
-        _begin(job.folder, plan, resume=config.resume)
+        _begin(job.folder, plan, job)
     with _batches(examples, means, world) as batches:
         state, complete = train(
             _fresh_network(means, world),
@@ -183,10 +183,13 @@ def _batches(examples: Sequence[Example], means: Means, world: World) -> Abstrac
     return nullcontext(batches) if world.device.type == "cpu" else Ahead(batches, ready=Batch.pinned)
 
 
-def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
-    """Write the plan and forget an older training; nothing of the sort if there is one to go on with."""
+def _begin(folder: Path, plan: Plan, job: Job) -> None:
+    """Write the plan and forget an older training; if there is one to go on with, only its time may be another."""
     states = kept_states(folder)
-    if resume and states:
+    if job.config.resume and states:
+        kept = job.plan if job.config.plan is None else None
+        if kept and kept.train.steps is None and kept.train.budget != plan.train.budget:
+            write_whole(folder / PLAN_NAME, plan_to_toml(plan).encode())
         return
     for old in (*states, folder / HISTORY_NAME, folder / LAST_NAME):
         old.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from segue.config import plan_from_toml
+from segue.config import plan_from_toml, reasons_in
 from segue.errors import UsageError
 from segue.fingerprint import Fingerprint
 from segue.pipeline.run_folder import PLAN_NAME, kept_states
@@ -46,7 +46,7 @@ def plan_to_follow(config: FitConfig, folder: Path | None, world: World) -> Plan
     text = world.from_first(lambda: kept.read_text(encoding="utf-8") if kept and kept.exists() else None)
     if text is None:
         return None
-    plan = plan_from_toml(text, source=str(kept or PLAN_NAME))
+    plan = replace(plan_from_toml(text, source=str(kept or PLAN_NAME)), reasons=reasons_in(text))
     if config.seed not in (None, plan.train.seed):
         raise UsageError(
             f"this training was started with seed {plan.train.seed}, not {config.seed}; leave --seed out to go on "

@@ -37,6 +37,7 @@ def run_folder(model: Path) -> Iterator[Path]:
     folder = run_folder_of(model)
     with folder_if_used(folder), _locked(folder / "lock"):
         remove_leftovers(model.parent, of=escape(model.name))
+        remove_leftovers(folder, ours_alone=True)
         yield folder
 
 

@@ -129,7 +129,7 @@ def _check_pieces(truth: Labels) -> None:
         raise LabelError(
             f"{truth.name}: {truth.classes[found.values[0]]} is in {found.pieces[0]} pieces, so the mask seems to hold "
             "classes, and all pieces would count as one object; give each object a number of its own, or, if they are "
-            'one object, write labels = "objects" in dataset.toml'
+            'one object, a data set (images/, masks/) whose dataset.toml says labels = "objects"'
         )
 
 

@@ -185,9 +185,12 @@ class Validator:
         # One image alone may be too large.
         if one_at_least and math.isfinite(allowed) and not math.isnan(self._predicting):
             order[0] = central_part(order[0], pixels=max(SMALLEST_LOOK, int(allowed / self._predicting)))
+        known = 0.0 if math.isnan(self._predicting) else self._predicting
+        if not one_at_least and (allowed <= 0 or known * order[0].pixels[0].size > allowed):
+            return
         required = one_at_least
         started = self.clock()
-        seconds_a_pixel = 0.0
+        seconds_a_pixel = known * (MIRROR_VIEWS if config.mirror else 1)
         if math.isfinite(allowed) and config.mirror:
             first = order[0]
             answer = predict(prepared, first.pixels, classes=classes, config=replace(config, mirror=False))

@@ -167,11 +167,10 @@ def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, 
         )
     if len(fingerprint.classes) == 2 and _foreground(fingerprint) > 0.5:
         return (
-            TargetConfig(w0=5.0),
+            TargetConfig(w0=10.0),
             LossConfig(),
             {
-                "targets": "dense cells: the background between them carries border weights, half as strong as the "
-                "paper's: fewer wrong pixels, and cells apart as well",
+                "targets": "dense cells: the background between them carries the border weights of the paper",
                 "loss": "the weighted cross-entropy of the paper",
             },
         )

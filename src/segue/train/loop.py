@@ -73,7 +73,7 @@ def train(
         load_state(state, state_path, identity=identity or {})
     share_state(state, world)
     state.seconds_before = state.seconds
-    pace.note_resumed(state.seconds_before)
+    pace.note_resumed(state.seconds, trained=state.trained)
     saved = time.monotonic()
     with _own_randomness(world.device), _repeatable(world.device, pace):
         while not pace.is_over(state.step):
@@ -85,7 +85,9 @@ def train(
                 saved = time.monotonic()
             begun = time.monotonic()
             record = _step(state, batches.batch(state.step), pace.progress(state.step), config, loss, world)
-            pace.note_step(time.monotonic() - begun)
+            seconds = time.monotonic() - begun
+            pace.note_step(seconds)
+            state.trained += seconds
             state.seconds = state.seconds_before + time.monotonic() - started
             if observer.should_stop():
                 if state_path:
@@ -176,6 +178,7 @@ def _validate(state: TrainState, progress: float, validate: Validate, pace: Pace
     seconds = time.monotonic() - started
     pace.note_validation(seconds)
     state.seconds += seconds
+    state.trained += seconds
     state.validations += 1
     score = scores.get("score", float("nan"))
     # Without a validation set, or while its score says nothing, the newest average is the best one known.

@@ -63,7 +63,7 @@ class StepPace:
         """Always: what is done must not depend on the clock."""
         return True
 
-    def note_resumed(self, seconds: float) -> None:
+    def note_resumed(self, spent: float, *, trained: float) -> None:
         """Time spent before does not matter."""
 
     def seconds_left(self) -> float | None:
@@ -120,10 +120,10 @@ class TimePace:
         expected = self._validation_seconds + self._slowest_validation
         return bool(self.agree(expected <= VALIDATION_SHARE * (self.clock() - self.start)))
 
-    def note_resumed(self, seconds: float) -> None:
-        """So much of the budget was spent before this run."""
-        self.start -= seconds
-        self.end -= seconds
+    def note_resumed(self, spent: float, *, trained: float) -> None:
+        """So much of the budget was spent before this run, and so much of that on training, which is progress."""
+        self.start -= trained
+        self.end -= spent
 
     def seconds_left(self) -> float | None:
         """Seconds until all is done."""

@@ -34,9 +34,11 @@ class TrainState:
     best_score: float = -np.inf
     step: int = 0
     seconds: float = 0.0
-    """Time spent in training, over all runs."""
+    """Time spent, over all runs, each from its start: reading and planning too."""
     seconds_before: float = 0.0
     """What of it was spent in runs before this one."""
+    trained: float = 0.0
+    """Seconds of it that were spent on steps and validations."""
     history: list[Record] = field(default_factory=list)
     validations: int = 0
     """Number of validations done."""
@@ -145,6 +147,7 @@ def _numbers(state: TrainState) -> dict[str, Any]:
     return {
         "step": state.step,
         "seconds": state.seconds,
+        "trained": state.trained,
         "best_score": state.best_score if np.isfinite(state.best_score) else None,
         "history": state.history,
         "validations": state.validations,
@@ -154,7 +157,7 @@ def _numbers(state: TrainState) -> dict[str, Any]:
 def _take_numbers(state: TrainState, told: dict[str, Any]) -> None:
     """The inverse of `_numbers`."""
     state.step = int(told["step"])
-    state.seconds = float(told["seconds"])
+    state.seconds, state.trained = float(told["seconds"]), float(told["trained"])
     state.best_score = -np.inf if told["best_score"] is None else float(told["best_score"])
     state.history = list(told["history"])
     state.validations = int(told["validations"])
