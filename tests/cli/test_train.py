@@ -244,3 +244,4 @@ def test_a_plan_that_is_followed_is_shown_with_its_settings(train, segue):
     assert facts["batches"].startswith("patch [")
     assert "learning_rate 0.002" in facts["train"]
     assert "steps 6" in facts["train"]
+    assert facts["length"] == "6 steps"

@@ -142,6 +142,7 @@ class Report:
         if self._quiet:
             return
         rows = list((plan.reasons if "network" in plan.reasons else _settings(plan) | plan.reasons).items())
+        rows.append(("length", _length(plan)))
         say(columns([*rows, ("images", f"{train} to learn from, {validation} held out to judge with")]))
 
     def step(self, record: dict[str, float], seconds_left: float | None) -> None:
@@ -225,6 +226,12 @@ def _stopping() -> Iterator[Callable[[], int | None]]:
         yield stopped
     finally:
         give_back()
+
+
+def _length(plan: "Plan") -> str:
+    if plan.train.steps is not None:
+        return f"{plan.train.steps:,} step{'s' if plan.train.steps > 1 else ''}"
+    return f"{format_duration(plan.train.budget or 0)} in all"
 
 
 def _settings(plan: "Plan") -> dict[str, str]:

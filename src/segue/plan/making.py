@@ -27,7 +27,6 @@ from segue.resample import are_alike, shown
 from segue.targets.border_weights import class_weights
 from segue.targets.prepare import TargetConfig
 from segue.train.settings import BatchConfig, TrainConfig
-from segue.units import format_duration
 
 Preset = Literal["auto", "paper"]
 PRESETS: tuple[Preset, ...] = ("auto", "paper")
@@ -97,7 +96,7 @@ def make_plan(
             "batches": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
             f"{batches.batch} patches of {_times(patch)} px a step",
             "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
-            "train": f"{_length(train)}Muon, its rate up to {train.learning_rate:g} and down to 0 at the end, however "
+            "train": f"Muon, its rate up to {train.learning_rate:g} and down to 0 at the end, however "
             f"quick the machine is; weights are the mean of the last {train.average_share:.0%} of the steps",
             "mirror": _why_mirror(fingerprint, mirror=mirror),
         },
@@ -128,7 +127,7 @@ def _paper_plan(fingerprint: Fingerprint, train: TrainConfig, *, processes: int)
             + (" (and process)" if processes > 1 else ""),
             "targets": "the classes, with the border weights and the class weights of the paper",
             "loss": "the weighted cross-entropy of the paper",
-            "train": f"{_length(train)}AdamW: the paper's gradient descent with momentum needs days on a processor",
+            "train": "AdamW: the paper's gradient descent with momentum needs days on a processor",
             "mirror": "one look at each tile, as in the paper",
         },
     )
@@ -243,13 +242,6 @@ def _why_mirror(fingerprint: Fingerprint, *, mirror: bool) -> str:
     return "one look at each image: " + (
         "objects are found no better with mirror images" if fingerprint.kind == "objects" else "it has a right way up"
     )
-
-
-def _length(train: TrainConfig) -> str:
-    """How long, as the beginning of a sentence; nothing if it is not said."""
-    if train.steps is not None:
-        return f"{train.steps:,} step{'s' if train.steps > 1 else ''}; "
-    return f"{format_duration(train.budget)} in all; " if train.budget is not None else ""
 
 
 def _times(lengths: Sequence[int]) -> str:
