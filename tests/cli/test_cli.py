@@ -106,7 +106,8 @@ def test_a_reader_that_has_gone_is_no_error(world, start):
 )
 def test_a_signal_ends_a_command_with_its_code_and_one_line(number, code, message, world, start, wait_for, tmp_path):
     ready = tmp_path / "ready"
-    slow = f"lambda _: (open({str(ready)!r}, 'w').close(), time.sleep(60))"
+    # Short sleeps, not one long: a signal that arrives just before a sleep begins is heard once it is over.
+    slow = f"lambda _: (open({str(ready)!r}, 'w').close(), [time.sleep(0.01) for _ in range(6000)])"
     before = f"import sys, time, segue.cli; sys.modules['segue.cli.check'].find_pairs = {slow}"
     process = start("check", world.data, before=before)
     wait_for(ready.exists, process)
