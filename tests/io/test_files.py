@@ -13,6 +13,7 @@ from segue.errors import CannotCreateError, StorageError
 from segue.io.files import (
     TEMPORARY_MARK,
     folder_if_used,
+    remove_all_leftovers,
     remove_leftovers,
     temporary_name,
     whole_file,
@@ -94,7 +95,7 @@ def test_where_nobody_else_can_be_writing_all_leftovers_are_removed(tmp_path):
     for name in ("state", mine, *others):
         (tmp_path / name).touch()
     assert remove_leftovers(tmp_path) == []
-    assert [path.name for path in remove_leftovers(tmp_path, ours_alone=True)] == sorted([mine, *others])
+    assert [path.name for path in remove_all_leftovers(tmp_path)] == sorted([mine, *others])
     assert names(tmp_path) == ["state"]
 
 

@@ -437,7 +437,7 @@ def test_the_observer_hears_of_every_stage_in_order(cells, tiny_plan):
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        ({"budget": 20.0, "steps": 3}, "either a time budget .* or a number of steps"),
+        ({"budget": 20.0, "steps": 3}, r"a budget \(20 s\) or a number of steps \(3\), not both"),
         ({"steps": 0}, "at least 1 step, not 0"),
         ({"budget": 0.0}, "above 0 s, not 0"),
         ({"steps": 3, "resume": True}, "can only be resumed where it was kept"),

@@ -85,24 +85,26 @@ def temporary_name(name: str, *, process: int) -> str:
     return f"{TEMPORARY_MARK}{_whose_processes()}-{process}-{name}"
 
 
-def remove_leftovers(folder: Path, *, of: str = "*", ours_alone: bool = False) -> list[Path]:
+def remove_leftovers(folder: Path, *, of: str = "*") -> list[Path]:
     """Remove the temporary files that killed processes left in `folder`; returns what was removed.
 
     `of` is the name of the file that they were to become, or a pattern of it. A temporary file of a process that
-    still runs is left alone, and so is one of another machine or container, of which nobody here knows whether it runs;
-    unless the folder is `ours_alone`, so that nobody else can be writing there.
+    still runs is left alone, and so is one of another machine or container, of which nobody here knows whether it runs.
     """
     removed = []
-    if ours_alone:
-        removed = sorted(folder.glob(f"{TEMPORARY_MARK}*"))
-        for path in removed:
-            path.unlink(missing_ok=True)
-        return removed
     for path in sorted(folder.glob(f"{TEMPORARY_MARK}{_whose_processes()}-*")):
         owner, _, name = path.name.removeprefix(f"{TEMPORARY_MARK}{_whose_processes()}-").partition("-")
         if owner.isdigit() and fnmatchcase(name, of) and not _is_running(int(owner)):
             path.unlink(missing_ok=True)
             removed.append(path)
+    return removed
+
+
+def remove_all_leftovers(folder: Path) -> list[Path]:
+    """The same for a folder that is ours alone, whoever left them: nobody else can be writing there."""
+    removed = sorted(folder.glob(f"{TEMPORARY_MARK}*"))
+    for path in removed:
+        path.unlink(missing_ok=True)
     return removed
 
 

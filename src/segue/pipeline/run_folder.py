@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path
 
 from segue.errors import BusyError, CannotCreateError
-from segue.io.files import folder_if_used, naming, remove_leftovers
+from segue.io.files import folder_if_used, naming, remove_all_leftovers, remove_leftovers
 
 PLAN_NAME = "plan.toml"
 STATE_NAME = "state.safetensors"
@@ -37,7 +37,7 @@ def run_folder(model: Path) -> Iterator[Path]:
     folder = run_folder_of(model)
     with folder_if_used(folder), _locked(folder / "lock"):
         remove_leftovers(model.parent, of=escape(model.name))
-        remove_leftovers(folder, ours_alone=True)
+        remove_all_leftovers(folder)
         yield folder
 
 

@@ -34,8 +34,7 @@ class FitConfig:
     """Whether to go on with a training that was interrupted, if there is one."""
 
     def __post_init__(self) -> None:
-        if self.budget is not None and self.steps is not None:
-            raise UsageError("give either a time budget (such as 20m) or a number of steps, not both")
+        TrainConfig(seed=self.seed or 0, budget=self.budget, steps=self.steps)  # says what is possible
         if self.preset not in PRESETS:
             raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{self.preset}"')
         if self.plan is not None and self.preset != "auto":
@@ -44,7 +43,6 @@ class FitConfig:
             raise UsageError(
                 f"the plan holds the seed {self.plan.train.seed}, not {self.seed}; change train.seed in it"
             )
-        TrainConfig(seed=self.seed or 0, budget=self.budget, steps=self.steps)  # says what is possible
         if self.resume and self.out is None:
             raise UsageError("a training can only be resumed where it was kept; give the model's path")
 

@@ -8,7 +8,7 @@ from segue.normalize import Normalization, NormalizationKind
 
 
 def normalization_of(fingerprint: Fingerprint) -> tuple[Normalization, dict[str, str]]:
-    """What is done to the intensities, by what the channels are (docs/decisions/0020-normalisation-by-kind.md)."""
+    """The normalisation of a plan, and the reason for it."""
     scans = _scans(fingerprint)
     others = [number for number in range(fingerprint.channels) if number not in scans]
     if others and (not scans or fingerprint.colour != "gray"):  # red, green and blue are of one kind

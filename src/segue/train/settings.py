@@ -67,12 +67,10 @@ class TrainConfig:
             raise UsageError(
                 f"a training has a budget ({self.budget:g} s) or a number of steps ({self.steps}), not both"
             )
-        if (self.budget is not None and not self.budget > 0) or (self.steps is not None and self.steps < 1):
-            raise UsageError(
-                f"a training has at least 1 step, not {self.steps}"
-                if self.steps is not None
-                else f"the budget of a training is above 0 s, not {self.budget:g}"
-            )
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"a training has at least 1 step, not {self.steps}")
+        if self.budget is not None and not self.budget > 0:
+            raise UsageError(f"the budget of a training is above 0 s, not {self.budget:g}")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"a seed is a whole number from 0 to 4294967295, not {self.seed}")
         if self.optimizer not in get_args(Optimizer):
