@@ -42,3 +42,10 @@ def test_kernels_that_make_a_step_slower_are_not_used():
 def test_kernels_that_make_a_step_quicker_are_used(monkeypatch):
     monkeypatch.setattr(timing, "step_seconds", lambda *_, kernels=None, **__: 1.0 if kernels else 2.0)
     assert quicker_layers(SMALL, PATCHES, world=World(), kernels=PLAIN) is PLAIN
+
+
+def test_kernels_that_fail_are_not_used():
+    def broken(*_):
+        raise RuntimeError("this compiler gives up")
+
+    assert quicker_layers(SMALL, PATCHES, world=World(), kernels=replace(PLAIN, rectify=broken)) is None

@@ -19,9 +19,11 @@ from segue.loss import LossConfig, total_loss
 from segue.model.unet import UNet, initialize, isotropic_config, memory_format
 from segue.train.batches import PatchBatches
 from segue.train.examples import Example
+from segue.train.fusing import PLAIN
 from segue.train.loop import Observer, train
 from segue.train.schedule import StepPace, TimePace
 from segue.train.settings import BatchConfig, TrainConfig
+from segue.train.timing import quicker_layers
 from segue.train.together import give_training_layers
 from segue.train.world import World
 
@@ -109,6 +111,7 @@ def work(rank, folder):
         save(folder / f"{kind}-network-{rank}.npz", state.network.state_dict())
         save(folder / f"{kind}-average-{rank}.npz", state.average)
     told = what_is_said(world) | what_is_decided(world) | stopped_and_resumed(world, folder)
+    told |= {"layers": [which_layers(world, broken_in=rank) for rank in (0, 1)]}
     torch.manual_seed(rank)
     shared = torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
     world.share([shared])
@@ -160,6 +163,20 @@ def stopped_and_resumed(world, folder):
     save(folder / f"resumed-network-{world.rank}.npz", resumed.network.state_dict())
     save(folder / f"resumed-average-{world.rank}.npz", resumed.average)
     return {"stopped": [stopped.step, complete], "history": len(resumed.history), "best": resumed.best_score}
+
+
+def which_layers(world, *, broken_in):
+    """The compiler of one of the processes gives up."""
+
+    def rectify(*arguments):
+        if world.rank == broken_in:
+            raise RuntimeError("this compiler gives up")
+        return PLAIN.rectify(*arguments)
+
+    network = isotropic_config(spatial_axes=2, depth=1, width=2, padding="same", normalization="batch")
+    kernels = replace(PLAIN, rectify=rectify)
+    quicker = quicker_layers(network, BatchConfig(patch=(8, 8), batch=3), world=world, kernels=kernels)
+    return "theirs" if quicker is None else "ours"
 
 
 def what_happens_when_the_other_is_gone(world):
@@ -263,6 +280,10 @@ def test_what_the_first_one_says_arrives_unchanged(told):
 def test_the_clock_of_the_first_one_decides_for_both(told):
     assert told[0]["decided"] == told[1]["decided"]
     assert len(told[0]["decided"]) > 3
+
+
+def test_where_the_kernels_of_one_process_fail_both_do_without(told):
+    assert [one["layers"] for one in told] == [["theirs", "theirs"]] * 2
 
 
 def test_a_process_that_is_gone_is_noticed_and_the_way_out_is_said(told):

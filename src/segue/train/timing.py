@@ -1,7 +1,7 @@
 """How long a training step takes on this machine: measured, because no formula knows every processor."""
 
-import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -56,7 +56,6 @@ def step_seconds(
     is theirs.
     """
     world = world or World()
-    share = replace(batches, batch=len(world.share_of(batches.batch)))
     moments: list[float] = []
 
     def enough() -> bool:  # asked after each step
@@ -65,19 +64,7 @@ def step_seconds(
         enough = steps >= FEWEST_STEPS and seconds > ENOUGH_SECONDS
         return world.any(enough or (steps > 0 and seconds > PATIENCE_SECONDS))
 
-    with torch.random.fork_rng(devices=[]):
-        untrained = UNet(network)
-    give_training_layers(untrained, world, batch=batches.batch, kernels=kernels)
-    train(
-        untrained,
-        _NoData(network, share, world.device),
-        pace=StepPace(STEPS + 1),
-        config=TrainConfig(validations=1),
-        loss=LossConfig(),
-        validate=lambda _: {},
-        observer=Observer(should_stop=enough),
-        world=world,
-    )
+    _take_steps(network, batches, world, kernels, steps=STEPS + 1, should_stop=enough)
     return world.from_first(lambda: min(after - before for before, after in pairwise(moments)))
 
 
@@ -86,9 +73,44 @@ def quicker_layers(network: UNetConfig, batches: BatchConfig, *, world: World, k
 
     For machines that nobody measured: the kernels were written for processors, and graphics cards have their own.
     """
+    if world.any(not _can_step(network, batches, world, kernels)):
+        return None
     theirs = step_seconds(network, batches, world=world)
-    try:
-        ours = step_seconds(network, batches, world=world, kernels=kernels)
-    except RuntimeError:  # a compiler that gives up at this size
-        ours = math.inf
+    ours = step_seconds(network, batches, world=world, kernels=kernels)
     return kernels if world.from_first(lambda: ours < theirs) else None
+
+
+def _can_step(network: UNetConfig, batches: BatchConfig, world: World, kernels: Kernels) -> bool:
+    """Whether this process can take a step with `kernels`. It tries alone: others would wait for one that fails."""
+    share = replace(batches, batch=len(world.share_of(batches.batch)))
+    try:
+        _take_steps(network, share, World(device=world.device), kernels, steps=1)
+    except RuntimeError:  # a compiler that gives up at this size
+        return False
+    return True
+
+
+def _take_steps(
+    network: UNetConfig,
+    batches: BatchConfig,
+    world: World,
+    kernels: Kernels | None,
+    *,
+    steps: int,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train an untrained network on nothing."""
+    share = replace(batches, batch=len(world.share_of(batches.batch)))
+    with torch.random.fork_rng(devices=[]):
+        untrained = UNet(network)
+    give_training_layers(untrained, world, batch=batches.batch, kernels=kernels)
+    train(
+        untrained,
+        _NoData(network, share, world.device),
+        pace=StepPace(steps),
+        config=TrainConfig(validations=1),
+        loss=LossConfig(),
+        validate=lambda _: {},
+        observer=Observer(should_stop=should_stop),
+        world=world,
+    )
