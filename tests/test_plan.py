@@ -257,7 +257,21 @@ def test_images_that_lie_the_same_way_round_are_not_mirrored_and_the_plan_says_s
 def test_the_reason_tells_how_many_steps_fit():
     plan = make_plan(KINDS["small volumes"], budget=3000.0, step_seconds=lambda network, batches: 0.5)
     assert plan.network.width == WIDTHS[3][0]
-    assert "a step takes 0.50 s here, so about 6,000 fit" in plan.reasons["network"]
+    assert "a step takes 0.50 s here, so at most 6,000 fit" in plan.reasons["network"]
+    assert "24 would leave fewer than 6,000" in plan.reasons["network"]
+
+
+def test_the_reasons_tell_which_axes_are_treated_otherwise_and_how_strongly_patches_are_changed():
+    slices, even = make_plan(KINDS["thick slices"]).reasons, make_plan(KINDS["gray 512"]).reasons
+    assert "3 poolings, as many as the patch allows (1 along z, with kernels of length 1 in 2 of 4" in slices["network"]
+    assert "along" not in even["network"]
+    assert "scaled (up to 1.35 times), deformed (by some 10 px at points 128 px apart)" in even["augment"]
+
+
+@pytest.mark.parametrize(("name", "where"), [("nuclei", "where objects touch"), ("gray 512", "on classes other than")])
+def test_the_reasons_tell_where_patches_are_taken(name, where):
+    assert f"33% of them {where}" in make_plan(KINDS[name]).reasons["batches"]
+    assert "of them" not in make_plan(KINDS["dense cells"]).reasons["batches"]
 
 
 def test_without_a_budget_nothing_is_measured():

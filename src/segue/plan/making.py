@@ -94,10 +94,11 @@ def make_plan(
         reasons=reasons
         | {
             "batches": f"images are about {_times(fingerprint.working_shape or fingerprint.median_shape)} px; "
-            f"{batches.batch} patches of {_times(patch)} px a step",
-            "network": f"{network.depth} poolings, as many as the patch allows; {why_width}",
-            "train": f"Muon, its rate up to {train.learning_rate:g} and down to 0 at the end, however "
-            f"quick the machine is; weights are the mean of the last {train.average_share:.0%} of the steps",
+            f"{batches.batch} patches of {_times(patch)} px a step{_places(fingerprint, batches)}",
+            "network": f"{network.depth} poolings, as many as the patch allows{_uneven(network)}; {why_width}",
+            "train": f"Muon, its rate up to {train.learning_rate:g} in the first {train.warmup:.0%} and down to 0 at "
+            "the end, however quick the machine is; weights are the mean of the last "
+            f"{train.average_share:.0%} of the steps",
             "mirror": _why_mirror(fingerprint, mirror=mirror),
         },
     )
@@ -139,14 +140,15 @@ def _with_what_the_images_are(
     """A plan of the `choices` of a preset, and of those that the images alone decide."""
     pixel_size, unit, why_size = _pixel_size(fingerprint)
     normalization, why_normalization = normalization_of(fingerprint)
-    reasons = reasons | why_size | why_normalization | _why_augmentation(fingerprint) | WHY_THE_REST
+    augment = _augmentation(fingerprint, batches.patch)
+    reasons = reasons | why_size | why_normalization | _why_augmentation(fingerprint, augment) | WHY_THE_REST
     return Plan(
         pixel_size=pixel_size,
         unit=unit,
         rgb=fingerprint.colour != "gray",
         normalization=normalization,
         batches=batches,
-        augment=_augmentation(fingerprint, batches.patch),
+        augment=augment,
         **choices,
         reasons={choice.name: reasons[choice.name] for choice in fields(Plan) if choice.name in reasons},
     )
@@ -158,10 +160,10 @@ def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, 
             TargetConfig(separate=False, w0=5.0, distance=True),
             LossConfig(dice=0.5, auxiliary=3.0),
             {
-                "targets": "objects: foreground with border weights, and the distance to each object's border to part "
-                "touching ones",
-                "loss": "cross-entropy and Dice for the foreground; the distance counts three times, touching objects "
-                "depend on it",
+                "targets": "objects: foreground with border weights (w0 = 5), and the distance to each object's border "
+                "to part touching ones",
+                "loss": "cross-entropy and half of Dice for the foreground; the distance counts three times, touching "
+                "objects depend on it",
             },
         )
     if len(fingerprint.classes) == 2 and _foreground(fingerprint) > 0.5:
@@ -169,7 +171,7 @@ def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, 
             TargetConfig(w0=10.0),
             LossConfig(),
             {
-                "targets": "dense cells: the background between them carries the border weights of the paper",
+                "targets": "dense cells: the background between them carries the border weights of the paper (w0 = 10)",
                 "loss": "the weighted cross-entropy of the paper",
             },
         )
@@ -223,15 +225,38 @@ def _augmentation(fingerprint: Fingerprint, patch: tuple[int, ...]) -> AugmentCo
     )
 
 
-def _why_augmentation(fingerprint: Fingerprint) -> dict[str, str]:
-    usual = "turned, mirrored, scaled, deformed and of other brightness; stronger changes were no better"
+def _why_augmentation(fingerprint: Fingerprint, augment: AugmentConfig) -> dict[str, str]:
+    changed = (
+        f"scaled (up to {augment.geometry.scale:g} times), deformed (by some {augment.elastic.std:.2g} px at points "
+        f"{augment.elastic.spacing:.0f} px apart) and of other brightness; stronger changes were no better"
+    )
     if not (axes := fingerprint.oriented_axes):
-        return {"augment": usual}
+        return {"augment": f"turned, mirrored, {changed}"}
     hardly = f", turned by {LEANING:.0f} degrees at most" if any(fingerprint.oriented[-2:]) else ""
     return {
         "augment": f"classes lie on the same side along {axes} in nearly all images, as in scans of a body: "
-        f"not mirrored there{hardly}"
+        f"not mirrored there{hardly}; {changed}"
     }
+
+
+def _places(fingerprint: Fingerprint, batches: BatchConfig) -> str:
+    """Where patches are taken, if not anywhere."""
+    if not batches.foreground:
+        return ""
+    where = "where objects touch" if fingerprint.kind == "objects" else "on classes other than the first, all alike"
+    return f", {batches.foreground:.0%} of them {where}"
+
+
+def _uneven(network: UNetConfig) -> str:
+    """Which axes are pooled less often than others, because their pixels are coarser or they are short; if any are."""
+    notes = []
+    for place, axis in enumerate("zyx"[-network.spatial_axes :]):
+        poolings = sum(factor[place] > 1 for factor in network.factors)
+        flat = sum(kernel[place] == 1 for kernel in network.kernels)
+        if poolings < network.depth:
+            kernels = f", with kernels of length 1 in {flat} of {len(network.kernels)} levels" if flat else ""
+            notes.append(f"{poolings} along {axis}{kernels}")
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def _why_mirror(fingerprint: Fingerprint, *, mirror: bool) -> str:

@@ -78,15 +78,18 @@ def as_wide_as_time_allows(
     """The widest of WIDTHS that leaves FEWEST_STEPS within `budget` seconds, and why; without one the usual width."""
     if budget is None or step_seconds is None:
         return network, f"width {network.width}, the usual one"
-    seconds = step_seconds(network, batches)
+    seconds, why_no_wider = step_seconds(network, batches), ""
     for width in WIDTHS[network.spatial_axes][1:]:
         # The time grows at least as the width does: what cannot fit is not measured, which takes time and memory.
-        if seconds * width / network.width * FEWEST_STEPS > budget:
-            break
+        longer = seconds * width / network.width
         wider = replace(network, width=width)
-        longer = step_seconds(wider, batches)
+        if longer * FEWEST_STEPS <= budget:
+            longer = step_seconds(wider, batches)
         if longer * FEWEST_STEPS > budget:
+            why_no_wider = f"; {width} would leave fewer than {FEWEST_STEPS:,}"
             break
         network, seconds = wider, longer
+    # At most, because batches, validations and the end of the training take some of the time.
     steps = int(budget / seconds)
-    return network, f"width {network.width}: a step takes {seconds:.2f} s here, so about {steps:,} fit into the time"
+    why = f"width {network.width}: a step takes {seconds:.2f} s here, so at most {steps:,} fit into the time"
+    return network, why + why_no_wider
