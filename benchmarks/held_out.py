@@ -83,7 +83,7 @@ def main() -> None:
     training = model.header.training
     result = {
         "data": wishes.data.name,
-        "machine": describe_machine(),
+        "scored_on": describe_machine(),
         "training": {
             "steps": training["steps"],
             "seconds": training["seconds"],
