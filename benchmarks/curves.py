@@ -12,6 +12,8 @@ COLOURS = {"segue": "#0072b2", "nnunet": "#d55e00", "stardist": "#009e73", "cell
 """Told apart by people who see colours differently (Okabe and Ito)."""
 MARKS = {"segue": "o", "nnunet": "s", "stardist": "^", "cellpose": "D"}
 NAMES = {"segue": "Segue", "nnunet": "nnU-Net", "stardist": "StarDist", "cellpose": "Cellpose"}
+STYLES = ("-", "--", ":", "-.")
+"""Of the lines, one a processor."""
 OPTIMIZERS = {"muon": "Muon", "adamw": "AdamW", "sgd": "SGD"}
 TITLES = {
     "isbi2012": "ISBI 2012: V_rand",
@@ -39,6 +41,7 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
     from matplotlib.figure import Figure
 
     shown = [name for name in DATA_SETS if any(row["data"] == name for row in rows)]
+    machines = sorted({row["machine"]["processor"] for row in rows}, reverse=True)
     columns = min(3, len(shown))
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.4 * lines), layout="constrained")
@@ -62,7 +65,7 @@ def draw_curves(rows: list[dict[str, Any]], target: Path) -> None:
                 color=COLOURS[tool],
                 marker="P" if muon else MARKS[tool],
                 capsize=3,
-                linestyle="--" if points[0]["options"] else "-",
+                linestyle=STYLES[machines.index(points[0]["machine"]["processor"]) % len(STYLES)],
                 markerfacecolor="white" if machine.startswith("1 ") else COLOURS[tool],
                 label=f"{name}, {machine}",
             )
