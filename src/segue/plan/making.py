@@ -156,22 +156,25 @@ def _with_what_the_images_are(
 
 def _what_to_learn(fingerprint: Fingerprint) -> tuple[TargetConfig, LossConfig, dict[str, str]]:
     if fingerprint.kind == "objects":
+        targets = TargetConfig(separate=False, w0=5.0, distance=True)
         return (
-            TargetConfig(separate=False, w0=5.0, distance=True),
+            targets,
             LossConfig(dice=0.5, auxiliary=3.0),
             {
-                "targets": "objects: foreground with border weights (w0 = 5), and the distance to each object's border "
-                "to part touching ones",
+                "targets": f"objects: foreground with border weights (w0 = {targets.w0:g}), and the distance to each "
+                "object's border to part touching ones",
                 "loss": "cross-entropy and half of Dice for the foreground; the distance counts three times, touching "
                 "objects depend on it",
             },
         )
     if len(fingerprint.classes) == 2 and _foreground(fingerprint) > 0.5:
+        targets = TargetConfig(w0=10.0)
         return (
-            TargetConfig(w0=10.0),
+            targets,
             LossConfig(),
             {
-                "targets": "dense cells: the background between them carries the border weights of the paper (w0 = 10)",
+                "targets": "dense cells: the background between them carries the border weights of the paper "
+                f"(w0 = {targets.w0:g})",
                 "loss": "the weighted cross-entropy of the paper",
             },
         )

@@ -78,7 +78,8 @@ def as_wide_as_time_allows(
     """The widest of WIDTHS that leaves FEWEST_STEPS within `budget` seconds, and why; without one the usual width."""
     if budget is None or step_seconds is None:
         return network, f"width {network.width}, the usual one"
-    seconds, why_no_wider = step_seconds(network, batches), ""
+    seconds = step_seconds(network, batches)
+    why_no_wider = ""
     for width in WIDTHS[network.spatial_axes][1:]:
         # The time grows at least as the width does: what cannot fit is not measured, which takes time and memory.
         longer = seconds * width / network.width
