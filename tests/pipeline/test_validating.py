@@ -174,9 +174,13 @@ def test_images_that_do_not_fit_into_the_time_are_left_out_and_counted(monkeypat
     clock = PredictionClock(monkeypatch, seconds=10)
     images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(5)]
     validator = replace(validator_of(*images), clock=clock)
-    # After 0, 10 and 20 s another image of 10 s (and half of it for safety) is done within 35 s; after 30 s not.
+    validator.quick(copier(2))
+    clock.now = 0.0
     summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - clock.now)
     assert (summary["images"], summary["left_out"]) == (3, 2)
+    clock.now = 0.0
+    summary, _ = validator.final(copier(2), seconds_left=lambda: 50 - clock.now)
+    assert (summary["images"], summary["left_out"]) == (5, 0)
     clock.now = 100.0  # too late for all: one is judged all the same, so that a model never goes without a score
     summary, _ = validator.final(copier(2), seconds_left=lambda: 35 - clock.now)
     assert (summary["images"], summary["left_out"]) == (1, 4)
@@ -209,15 +213,19 @@ def test_answers_are_forgotten_once_they_are_scored(monkeypatch):
         most = max(most, sum(one() is not None for one in held))
         return answer
 
-    monkeypatch.setattr(validating, "predict", remembered)
     images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(6)]
-    summary, _ = validator_of(*images).final(copier(2))
+    validator = validator_of(*images)
+    validator.quick(copier(2))
+    monkeypatch.setattr(validating, "predict", remembered)
+    summary, _ = validator.final(copier(2))
     assert summary["images"] == 6
     assert most <= 2  # that of an image, and of the one before it while it is replaced
     held.clear()
     most = 0
     monkeypatch.setattr(validating, "PIXELS_FOR_TUNING", 2 * TWO.size)
-    summary, _ = validator_of(*[judged(f"{number}", TWO, kind="objects") for number in range(6)]).final(copier(3))
+    validator = validator_of(*[judged(f"{number}", TWO, kind="objects") for number in range(6)])
+    validator.budget = 1 / validating.PIXELS_A_SECOND  # while training one pixel is seen, of one image
+    summary, _ = validator.final(copier(3))
     assert (summary["images"], summary["metrics"]["average_precision"]["mean"]) == (6, 1)
     assert most <= 2 + 1
 
@@ -250,12 +258,22 @@ def test_mirror_images_are_given_up_where_they_would_cost_images(monkeypatch):
     images = [judged(f"{number}", TWO > 0, kind="classes") for number in range(5)]
     config = PredictConfig(precision="fp32", mirror=True)
     validator = replace(validator_of(*images), config=config, clock=clock)
-    summary, _ = validator.final(copier(2), seconds_left=lambda: 20 - clock.now)
-    assert (summary["images"], summary["left_out"]) == (5, 0)
-    assert clock.mirrored == [False] * 5
-    clock.now, clock.mirrored[:] = 0.0, []
-    validator.final(copier(2), seconds_left=lambda: 100 - clock.now)
-    assert clock.mirrored == [False] + [True] * 5
+    validator.quick(copier(2))
+    for seconds, mirrored in ((39, False), (40, True)):
+        clock.now, clock.mirrored[:] = 0.0, []
+        summary, _ = validator.final(copier(2), seconds_left=lambda seconds=seconds: seconds - clock.now)
+        assert (summary["images"], summary["left_out"]) == (5, 0)
+        assert clock.mirrored == [mirrored] * 5
+
+
+def test_time_goes_with_the_pixels_that_the_network_sees(monkeypatch):
+    """Of labels four times as fine as what the network sees, a prediction takes no longer."""
+    clock = PredictionClock(monkeypatch, seconds=1)
+    coarse = judged("a", TWO > 0, kind="classes")
+    finer = replace(coarse.labels, ids=np.kron(coarse.labels.ids, np.ones((4, 4), np.int32)))
+    validator = replace(validator_of(coarse, Judged("b", coarse.pixels, finer)), clock=clock)
+    validator.quick(copier(2))
+    assert validator.last_look() == pytest.approx(2, abs=1e-3)
 
 
 def images_of(*sides):

@@ -56,10 +56,6 @@ class LastLook:
         return self.predicting + self.tuning + self.scoring
 
 
-UNMEASURED = LastLook(predicting=0.6, tuning=0.27, scoring=0.13)
-"""The shares of the time left that are given to each part while nothing was measured."""
-
-
 @dataclass
 class Validator:
     """Scores networks on the held-out images, and remembers how long that takes."""
@@ -75,7 +71,7 @@ class Validator:
     """How objects are decoded until the decoding is tuned."""
     clock: Clock = time.monotonic
     _predicting: float = field(init=False, default=math.nan)
-    """Seconds a pixel that the latest `quick` took to predict."""
+    """Seconds a pixel that the latest `quick` took to predict, without mirror images."""
     _judging: float = field(init=False, default=math.nan)
     """Seconds a pixel that it took to score what was predicted."""
 
@@ -122,6 +118,8 @@ class Validator:
         """
         if not self.images:
             return {}, asdict(self.decoding)
+        if math.isnan(self._predicting):
+            self.quick(network)
         left, decoding = seconds_left or (lambda: math.inf), self.decoding
         rest, rows = list(self.images), []
         if self._of_objects:
@@ -151,8 +149,6 @@ class Validator:
         return None if math.isnan(self._predicting) else self._expected().total
 
     def _expected(self) -> LastLook:
-        if math.isnan(self._predicting):
-            return UNMEASURED if self._of_objects else LastLook(1.0, 0.0, 0.0)
         views, pixels = MIRROR_VIEWS if self.config.mirror else 1, _pixels(self.images)
         tuned_on = _pixels(spread(self.images, pixels=PIXELS_FOR_TUNING)) if self._of_objects else 0
         return LastLook(
@@ -175,38 +171,23 @@ class Validator:
     def _answers_in_time(
         self, network: UNet, images: Sequence[Judged], *, allowed: float, one_at_least: bool = True
     ) -> Iterator[tuple[Judged, NDArray[np.float32]]]:
-        """Answers for as many images as fit into `allowed` seconds with what is done with each; unmirrored if need be.
-
-        The first image is predicted without mirror images, to know what they would cost.
-        """
-        classes, config = len(self.classes), self.config
+        """Answers for as many images as fit into `allowed` seconds with what is done with each; else unmirrored."""
+        config, seconds_a_pixel = self.config, self._predicting
+        if config.mirror and MIRROR_VIEWS * seconds_a_pixel * _pixels(images) > allowed:
+            config = replace(config, mirror=False)
+        seconds_a_pixel *= MIRROR_VIEWS if config.mirror else 1
         prepared = prepare(network, config)
         order = [one for start in range(4) for one in images[start::4]]  # some of all, should time run out
-        # One image alone may be too large.
-        if one_at_least and math.isfinite(allowed) and not math.isnan(self._predicting):
-            order[0] = central_part(order[0], pixels=max(SMALLEST_LOOK, int(allowed / self._predicting)))
-        known = 0.0 if math.isnan(self._predicting) else self._predicting
-        if not one_at_least and (allowed <= 0 or known * order[0].pixels[0].size > allowed):
-            return
-        required = one_at_least
+        if one_at_least and (share := allowed / (seconds_a_pixel * _pixels(order[:1]))) < 1:
+            order[0] = central_part(order[0], pixels=max(SMALLEST_LOOK, int(share * prod(order[0].labels.shape))))
         started = self.clock()
-        seconds_a_pixel = known * (MIRROR_VIEWS if config.mirror else 1)
-        if math.isfinite(allowed) and config.mirror:
-            first = order[0]
-            answer = predict(prepared, first.pixels, classes=classes, config=replace(config, mirror=False))
-            seconds_a_pixel = MIRROR_VIEWS * (self.clock() - started) / first.pixels[0].size
-            if seconds_a_pixel * sum(one.pixels[0].size for one in order) > allowed:
-                config = replace(config, mirror=False)
-                seconds_a_pixel /= MIRROR_VIEWS
-                order, required = order[1:], False
-                yield first, answer
-        for one in order:
+        for number, one in enumerate(order):
             before = self.clock()
-            if not required and before - started + 1.5 * seconds_a_pixel * one.pixels[0].size > allowed:
+            required = one_at_least and number == 0
+            if not required and before - started + seconds_a_pixel * _pixels([one]) > allowed:
                 break
-            yield one, predict(prepared, one.pixels, classes=classes, config=config)
-            required = False
-            seconds_a_pixel = max(seconds_a_pixel, (self.clock() - before) / one.pixels[0].size)
+            yield one, predict(prepared, one.pixels, classes=len(self.classes), config=config)
+            seconds_a_pixel = max(seconds_a_pixel, (self.clock() - before) / _pixels([one]))
 
     def _scores(self, one: Judged, answer: NDArray[np.float32], decoding: DecodeConfig) -> ImageScores:
         if one.labels.kind == "classes":
@@ -245,7 +226,8 @@ def spread(images: Sequence[Judged], *, pixels: int | None) -> list[Judged]:
 
 
 def _pixels(images: Sequence[Judged]) -> int:
-    return sum(prod(one.labels.shape) for one in images)
+    """Pixels of the network's grid, which predictions take their time for."""
+    return sum(one.pixels[0].size for one in images)
 
 
 def central_part(one: Judged, *, pixels: int) -> Judged:

@@ -29,11 +29,15 @@ class FitConfig:
     plan: Plan | None = None
     """A plan to follow instead of making one."""
     out: Path | None = None
-    """Where the model is written; beside it the training keeps its state, plan and history. None: in memory alone."""
+    """Where the model is written; beside it the training keeps its state, plan and history. None: in memory alone.
+
+    A text is taken as a path."""
     resume: bool = False
     """Whether to go on with a training that was interrupted, if there is one."""
 
     def __post_init__(self) -> None:
+        if self.out is not None:
+            object.__setattr__(self, "out", Path(self.out))
         TrainConfig(seed=self.seed or 0, budget=self.budget, steps=self.steps)  # says what is possible
         if self.preset not in PRESETS:
             raise UsageError(f'the preset is one of {", ".join(PRESETS)}, not "{self.preset}"')
