@@ -20,14 +20,6 @@ CONFIG = isotropic_config(
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Disc:
     """The same noisy disc at every step, or another image at one step."""
 

@@ -1,10 +1,7 @@
 """A training that was stopped or killed ends as if it had never been: the same weights to the bit."""
 
-import hashlib
-import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -16,11 +13,8 @@ import torch
 from segue.augment.compose import AugmentConfig
 from segue.augment.sampling import Sources
 from segue.errors import UsageError
-from segue.io.images import write_image, write_labels
-from segue.io.tensors import read_tensors
 from segue.loss import LossConfig
 from segue.model.unet import UNet, initialize, isotropic_config
-from segue.simulate import simulate_cells
 from segue.train.batches import PatchBatches
 from segue.train.examples import Example
 from segue.train.loop import Observer, train
@@ -29,14 +23,6 @@ from segue.train.settings import BatchConfig, TrainConfig
 from segue.train.state import TrainState, load_state, save_state
 
 STEPS = 7
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def tiny_network(axes, **sizes):
@@ -191,118 +177,7 @@ def test_a_damaged_state_falls_back_to_the_one_before_it(tmp_path):
 
 # ---- processes that are killed -------------------------------------------------------------------------------------
 
-PLAN = """
-precision = "fp32"
-mirror = false
-validation_fraction = 0.3
-[network]
-width = 8
-widest = 16
-factors = [[2, 2], [2, 2]]
-kernels = [[3, 3], [3, 3], [3, 3]]
-padding = "same"
-normalization = "batch"
-dropout = 0.2
-[normalization]
-[targets]
-w0 = 5.0
-[batches]
-patch = [32, 32]
-batch = 2
-[augment]
-[loss]
-dice = 1.0
-[train]
-validations = 4
-save_every = 0.02
-"""
-"""A small network that saves its state several times a second."""
-STEPS_OF_A_RUN = 120
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-
-
-def make_data_set(root):
-    for seed in range(4):
-        image, labels = simulate_cells((48, 48), seed=seed)
-        write_image(root / "images" / f"{seed}.tif", image)
-        write_labels(root / "masks" / f"{seed}.tif", labels.ids, space=labels.space, kind="objects")
-    (root / "plan.toml").write_text(PLAN)
-
-
-def start(data, model, *options):
-    command = ["train", data, "--out", model, "--steps", STEPS_OF_A_RUN, "--config", data / "plan.toml", "--quiet"]
-    return subprocess.Popen(
-        [sys.executable, "-c", "from segue.cli import main; main()", *map(str, command), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
-
-
-def weights_of(model):
-    tensors, header = read_tensors(model)
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].tobytes())
-    history = [
-        {key: value for key, value in record.items() if key != "seconds"}
-        for record in header["model"]["training"]["history"]
-    ]
-    return digest.hexdigest(), history
-
-
-def wait_for(condition, process, *, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.002)
-
-
-def kill_after_saves(process, state, *, saves, rng):
-    """SIGKILL once the state was written `saves` times more, and a random part of a step later."""
-    seen = {stamp(state)}
-
-    def enough():
-        seen.add(stamp(state))
-        return len(seen) > saves
-
-    wait_for(enough, process)
-    time.sleep(rng.uniform(0, 0.05))
-    process.kill()
-    process.communicate()
-
-
-def stamp(path):
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
-
-
-@pytest.mark.slow
-def test_killed_three_times_and_resumed_ends_in_the_same_weights(tmp_path):
-    rng = random.Random(0)
-    data = tmp_path / "data"
-    make_data_set(data)
-    whole = start(data, tmp_path / "whole.segue")
-    _, err = whole.communicate()
-    assert whole.returncode == 0, err
-    model, state = tmp_path / "killed.segue", tmp_path / "killed.training" / "state.safetensors"
-    for attempt in range(3):
-        process = start(data, model, *(["--resume"] if attempt else []))
-        kill_after_saves(process, state, saves=4, rng=rng)
-        assert process.returncode == -signal.SIGKILL
-        assert not model.exists()
-    process = start(data, model, "--resume")
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    assert out.startswith(f"{model}: {STEPS_OF_A_RUN} steps")
-    assert weights_of(model) == weights_of(tmp_path / "whole.segue")
-    assert sorted(path.name for path in state.parent.iterdir()) == ["history.jsonl", "last.segue", "plan.toml"]
-    lines = (state.parent / "history.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [30, 60, 90, 120]
 
 
 SAVING = """

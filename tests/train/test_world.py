@@ -207,14 +207,6 @@ def told(done):
     return [json.loads((done / f"told-{rank}.json").read_text()) for rank in range(2)]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def read(path):
     with np.load(path) as file:
         return dict(file)

@@ -1,0 +1,12 @@
+"""Trainings of the tests have one thread: it is quicker for small networks, and repeatable."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
