@@ -198,10 +198,21 @@ def merged(plain: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_between_pages_leads_somewhere(page):
-    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    links = re.findall(r"\]\(([^)\s]+)\)", text)
-    lost = [link for link in links if not link.startswith("http") and not (page.parent / link.split("#")[0]).exists()]
-    assert lost == []
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", without_blocks(page)) if not link.startswith("http")]
+    places = {link: link.partition("#") for link in links}
+    found = {link: page.parent / file if file else page for link, (file, _, _) in places.items()}
+    assert [link for link in links if not found[link].exists()] == []
+    assert [link for link in links if places[link][2] and places[link][2] not in anchors_of(found[link])] == []
+
+
+def without_blocks(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What the headings of a page are called in links: small letters, a hyphen for a blank, nothing else but words."""
+    headings = re.findall(r"^#+ (.+)$", without_blocks(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_page_that_the_code_names_is_there():

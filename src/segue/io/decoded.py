@@ -63,10 +63,11 @@ def check_claim(shape: Sequence[int], *, channels: int, max_pixels: int, raster:
     values = math.prod(int(length) for length in shape) * channels
     if values > limit:
         of_channels = f" in {channels} channels" if channels > 1 else ""
+        larger = "save it as TIFF, which may be larger, or " if raster and values <= DEFAULT_MAX_PIXELS else ""
         raise DecodeError(
-            f"it claims {size} pixels{of_channels}, {values:,} values, more than the limit of {limit:,}; "
-            f"if the file is genuine and memory allows, raise the limit (--max-pixels {values}, "
-            f"or max_pixels={values} in Python)"
+            f"it claims {size} pixels{of_channels}, {values:,} values, more than the limit of {limit:,}; if the file "
+            f"is genuine, {larger}cut it into pieces; 'segue predict' takes it with --max-pixels {values} "
+            f"(max_pixels={values} in Python)"
         )
 
 
