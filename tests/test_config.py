@@ -1,5 +1,4 @@
 import json
-import math
 import tomllib
 from dataclasses import replace
 
@@ -53,13 +52,11 @@ PLANS = {
     "CT beside PET": replace(
         USUAL,
         network=replace(USUAL.network, channels=2),
-        normalization=Normalization(
-            kinds=("fixed", "standard"), mean=(1 / 3,), std=(1e-20,), clip=((-1024.0, math.inf),)
-        ),
+        normalization=Normalization(kinds=("fixed", "standard"), mean=(1 / 3,), std=(1e-20,), clip=((-1024.0, 1e300),)),
     ),
     "calibrated": replace(
         USUAL,
-        normalization=Normalization(kind="fixed", mean=(0.1,), std=(1e-20,), clip=((-1024.0, math.inf),)),
+        normalization=Normalization(kind="fixed", mean=(0.1,), std=(1e-20,), clip=((-1024.0, 1e300),)),
         rgb=True,
         precision="fp32",
         context=0,
@@ -145,6 +142,8 @@ def edited(old, new):
         ('padding = "same"', 'padding = "some"', r"network.padding: .*'valid' or 'same'.* \(it is 'some'\)"),
         ("patch = [64, 96]", "patch = [64, 90]", r"the network cannot take 90 px .* 80 or 96 px"),
         ("dice = 1.0", "dice = -1.0", "the factors of a loss are 0 or more"),
+        ("dice = 1.0", "dice = inf", "loss.dice = inf is not a finite number; give one, however large"),
+        ("std = []", "std = [1.0, nan]", "normalization.std.1 = nan is not a finite number"),
         ("patch = [64, 96]", "patch = []", r"a batch has at least 1 patch of at least 1 px, not 4 of \(\)"),
         ("[batches]", "[batches", "this is not valid TOML: "),
         ("[loss]", "[other]", r'"other" is not a setting; known are '),

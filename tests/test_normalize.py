@@ -238,7 +238,8 @@ def test_a_pixel_that_is_no_number_is_refused_with_the_images_name(bad):
         ({"kinds": ("fixed",), "mean": (0.0,), "std": (0.0,)}, "not positive"),
         ({"kind": "fixed", "mean": (0.0,), "std": (0.0,)}, "not positive"),
         ({"kind": "fixed", "mean": (np.nan,), "std": (1.0,)}, "not finite"),
-        ({"kind": "fixed", "mean": (0.0,), "std": (1.0,), "clip": ((2.0, 1.0),)}, "empty range"),
+        ({"kind": "fixed", "mean": (0.0,), "std": (1.0,), "clip": ((2.0, 1.0),)}, "no finite range"),
+        ({"kind": "fixed", "mean": (0.0,), "std": (1.0,), "clip": ((0.0, np.inf),)}, "no finite range; .* however far"),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused(settings, message):

@@ -1,6 +1,7 @@
 """Plans as TOML and back. Every mistake in a file is named with its place, what is allowed and the nearest name."""
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
@@ -20,6 +21,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
 def plan_from_dict(plain: Mapping[str, Any], *, source: str = "the plan") -> Plan:
     """The inverse of `plan_to_dict`; what is missing takes its default. Raises UsageError naming the entry."""
     _check_names(plain, Plan, where="", source=source)
+    _check_finite(plain, where="", source=source)
     try:
         return TypeAdapter(Plan).validate_python(plain)
     except ValidationError as error:
@@ -76,10 +78,17 @@ def _table(plain: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_value(item) for item in value)}]"
-    if isinstance(value, float):
-        return repr(value)  # also "inf", which JSON does not have
-    # A JSON string, whole number or truth value is written the same in TOML.
+    # A JSON string, number or truth value is written the same in TOML.
     return json.dumps(value, ensure_ascii=False)
+
+
+def _check_finite(plain: Any, *, where: str, source: str) -> None:
+    """A model file is JSON, which has no infinite numbers."""
+    if isinstance(plain, float) and not math.isfinite(plain):
+        raise UsageError(f"{source}: {where} = {plain} is not a finite number; give one, however large")
+    entries = plain.items() if isinstance(plain, Mapping) else enumerate(plain) if isinstance(plain, list) else ()
+    for name, value in entries:
+        _check_finite(value, where=f"{where}.{name}" if where else str(name), source=source)
 
 
 def _check_names(plain: Mapping[str, Any], kind: Any, *, where: str, source: str) -> None:

@@ -84,8 +84,10 @@ class Normalization:
             raise UsageError(f"mean = {self.mean} is not finite; give the mean of each channel")
         if not all(math.isfinite(value) and value > 0 for value in self.std):
             raise UsageError(f"std = {self.std} holds a number that is not positive; give standard deviations > 0")
-        if not all(low < high for low, high in self.clip):
-            raise UsageError(f"clip = {self.clip} holds an empty range; give (least, greatest) pairs")
+        if not all(-math.inf < low < high < math.inf for low, high in self.clip):
+            raise UsageError(
+                f"clip = {self.clip} holds no finite range; give (least, greatest) pairs, however far apart"
+            )
 
 
 def _of_fixed(config: Normalization) -> dict[str, tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -192,6 +193,24 @@ def test_a_world_that_is_only_half_told_is_a_usage_error():
         "one of several processes, but without RANK, MASTER_ADDR, MASTER_PORT they cannot meet; start with torchrun"
         in line
     )
+
+
+def test_processes_that_cannot_meet_say_where_they_tried():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        done = subprocess.run(
+            [sys.executable, *SEGUE, "train", "data", "--out", "m.segue"],
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT | {"WORLD_SIZE": "2", "RANK": "0"} | where,
+        )
+    assert done.returncode == 2
+    (line,) = said(done.stderr)
+    assert f"could not meet (WORLD_SIZE = 2, RANK = 0, MASTER_ADDR = 127.0.0.1, MASTER_PORT = {port})" in line
+    assert "Traceback" not in done.stderr
 
 
 LEAVE = """

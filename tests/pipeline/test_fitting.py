@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import time
@@ -292,8 +293,45 @@ def test_a_training_with_other_settings_or_data_is_not_resumed(tmp_path, write_c
         ids = read_mask(path).values.astype(np.int32)
         ids[ids == 1] = 0
         write_labels(path, ids, space=read_image(path).space, kind="objects")
+    before = {path: path.read_bytes() for path in run_folder_of(out).iterdir()}
     with pytest.raises(UsageError, match=f"this training was started with {word} = .* start anew without --resume"):
         fit(folder, config=FitConfig(steps=steps, plan=plan, out=out, resume=True))
+    assert {path: path.read_bytes() for path in run_folder_of(out).iterdir()} == before
+
+
+def test_a_time_is_not_turned_into_steps_on_the_way(cells, tiny_plan, tmp_path):
+    out, stop_at_once = tmp_path / "m.segue", FitObserver(loop=Observer(should_stop=lambda: True))
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
+        fit(cells, config=FitConfig(budget=3600, plan=tiny_plan(cells), out=out), observer=stop_at_once)
+    with pytest.raises(UsageError, match="this training was started with steps = None, now it is 2"):
+        fit(cells, config=FitConfig(steps=2, out=out, resume=True))
+    with pytest.raises(TrainingInterruptedError, match="stopped"):
+        fit(cells, config=FitConfig(out=out, resume=True), observer=stop_at_once)
+
+
+def test_a_training_that_is_broken_off_in_its_last_look_goes_on_there(cells, tiny_plan, tmp_path):
+    class SignalError(Exception):
+        pass
+
+    def broken_off():
+        raise SignalError
+
+    # A text is a path, too.
+    config = FitConfig(steps=3, plan=tiny_plan(cells), out=str(tmp_path / "m.segue"))  # type: ignore[arg-type]
+    with pytest.raises(SignalError):
+        fit(cells, config=config, observer=FitObserver(on_trained=broken_off))
+    assert not (tmp_path / "m.segue").exists()
+    steps = []
+    observer = FitObserver(loop=Observer(on_step=lambda record, left: steps.append(record)))
+    resumed = fit(cells, config=replace(config, resume=True), observer=observer)
+    assert steps == []
+    whole = fit(cells, config=FitConfig(steps=3, plan=tiny_plan(cells)))
+    assert same_weights(resumed, whole)
+    first, second = (
+        [{name: value for name, value in record.items() if name != "seconds"} for record in model]
+        for model in (resumed.header.training["history"], whole.header.training["history"])
+    )
+    assert first == second
 
 
 def test_a_training_goes_on_by_the_plan_it_kept(cells, tiny_plan, tmp_path):
@@ -407,6 +445,17 @@ def test_two_trainings_never_work_at_one_place(cells, tiny_plan, tmp_path):
         fit(cells, config=FitConfig(steps=1, plan=tiny_plan(cells), out=out))
 
 
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_a_file_system_has_no_locks_one_trains_without(cells, tiny_plan, tmp_path, monkeypatch, number):
+    def without_locks(*_):
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    fit(cells, config=FitConfig(steps=1, plan=tiny_plan(cells), out=tmp_path / "m.segue"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.segue", "m.training"]
+    assert not (tmp_path / "m.training" / "lock").exists()
+
+
 def test_data_that_are_not_fit_for_training_are_refused_with_all_reasons(tmp_path, write_cells):
     folder = write_cells(tmp_path, count=3)
     for name in ("cell-00.tif", "cell-02.tif"):
@@ -425,13 +474,17 @@ def test_the_observer_hears_of_every_stage_in_order(cells, tiny_plan):
             on_examined=lambda examination: told.append("examined"),
             on_plan=lambda plan, train, held: told.append("plan"),
             on_prepared=lambda done, total: told.append(f"{done} of {total}"),
+            on_trained=lambda: told.append("trained"),
             loop=Observer(
-                on_step=lambda record, left: told.append("step"), on_validation=lambda record: told.append("validation")
+                on_begun=lambda: told.append("begun"),
+                on_step=lambda record, left: told.append("step"),
+                on_validation=lambda record: told.append("validation"),
             ),
         ),
     )
     prepared = [f"{number} of 8" for number in range(1, 9)]
-    assert told == ["examined", "plan", *prepared, "step", "validation", "step", "validation"]
+    learnt = ["step", "validation", "step", "validation"]
+    assert told == ["examined", "plan", *prepared, "begun", *learnt, "trained"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import torch
 from segue.arrays import IGNORE, Labels
 from segue.evaluate.objects import score_objects
 from segue.model.unet import UNet, isotropic_config
-from segue.objects.tune import USUAL_EVALUATIONS
+from segue.objects.decode import DecodeConfig
+from segue.objects.tune import USUAL_EVALUATIONS, tune_decoding
 from segue.pipeline import validating
 from segue.pipeline.validating import SCORE_NAMES, Validator, spread
 from segue.predict.infer import PredictConfig, predict
@@ -63,7 +64,7 @@ def test_a_network_that_finds_everything_scores_1(kind):
     assert summary["images"] == 2
     assert summary["left_out"] == 0
     assert summary["metrics"]["dice" if kind == "classes" else "average_precision"]["mean"] == 1
-    assert bool(decoding) or kind == "classes"
+    assert DecodeConfig(**decoding) == validator.decoding or kind == "objects"
 
 
 def test_a_network_that_finds_one_of_two_objects_scores_one_half():
@@ -200,7 +201,7 @@ def test_of_an_image_too_large_for_the_time_its_middle_is_judged(monkeypatch):
     end = clock.now + 60
     summary, _ = validator.final(copier(2), seconds_left=lambda: end - clock.now)
     assert clock.now <= end
-    assert (summary["images"], summary["left_out"]) == (1, 0)
+    assert (summary["images"], summary["left_out"], summary["in_part"]) == (1, 0, 1)
 
 
 def test_answers_are_forgotten_once_they_are_scored(monkeypatch):
@@ -248,9 +249,46 @@ def test_what_the_decoding_is_not_tuned_on_keeps_to_the_time_too(monkeypatch, mi
 def test_the_part_that_is_looked_at_lies_where_somebody_annotated():
     ids = np.full((100, 200), IGNORE, np.int32)
     ids[80:90, 20:40] = 1
-    part = validating.central_part(judged("a", ids, kind="classes"), pixels=50 * 100)
+    part = validating.central_part(judged("a", ids, kind="classes"), share=1 / 4)
     assert part.labels.shape == (50, 100)
     assert (part.labels.ids == 1).sum() == 200
+
+
+def test_the_part_that_is_looked_at_shows_an_object_if_there_is_one():
+    """Two colonies near two corners of a plate: the middle, also that between them, is empty."""
+    ids = np.zeros((100, 100), np.int32)
+    ids[5:15, 5:15], ids[80:85, 80:85] = 1, 2
+    part = validating.central_part(judged("a", ids, kind="objects"), share=1 / 25)
+    assert part.labels.shape == part.pixels.shape[1:] == (20, 20)
+    assert (part.labels.ids == 1).sum() == 100
+    empty = validating.central_part(judged("a", 0 * ids, kind="objects"), share=1 / 25)
+    assert empty.labels.shape == (20, 20)
+
+
+@pytest.mark.parametrize("kind", ["classes", "objects"])
+def test_where_nothing_is_to_be_found_there_is_no_score_right_or_wrong(kind):
+    network = copier(3 if kind == "objects" else 2)
+    for seen in (TWO, 0 * TWO):
+        assert np.isnan(validator_of(judged("a", 0 * TWO, kind=kind, seen=seen)).quick(network)["score"])
+
+
+def test_of_an_image_too_large_to_tune_on_a_part_is_tuned_on_and_all_is_scored(monkeypatch):
+    tuned: list[int] = []
+
+    def noted(examples, **more):
+        tuned.extend(truth.size for _, _, truth in examples)
+        return tune_decoding(examples, **more)
+
+    monkeypatch.setattr(validating, "tune_decoding", noted)
+    monkeypatch.setattr(validating, "PIXELS_FOR_TUNING", TWO.size)
+    large = np.zeros((72, 96), np.int32)
+    for number in range(9):
+        y, x = divmod(number, 3)
+        large[24 * y : 24 * y + 24, 32 * x : 32 * x + 32] = np.where(TWO > 0, TWO + 2 * number, 0)
+    summary, _ = validator_of(judged("a", large, kind="objects")).final(copier(3))
+    assert tuned == [TWO.size]
+    assert summary["metrics"]["average_precision"]["mean"] == 1
+    assert (summary["left_out"], summary["in_part"]) == (0, 0)
 
 
 def test_mirror_images_are_given_up_where_they_would_cost_images(monkeypatch):
@@ -264,6 +302,7 @@ def test_mirror_images_are_given_up_where_they_would_cost_images(monkeypatch):
         summary, _ = validator.final(copier(2), seconds_left=lambda seconds=seconds: seconds - clock.now)
         assert (summary["images"], summary["left_out"]) == (5, 0)
         assert clock.mirrored == [mirrored] * 5
+        assert summary["without_mirror"] == (0 if mirrored else 5)
 
 
 def test_time_goes_with_the_pixels_that_the_network_sees(monkeypatch):
@@ -336,7 +375,7 @@ def test_an_answer_on_another_grid_is_judged_on_the_pixels_of_the_image(kind):
 def test_the_middle_of_an_image_on_two_grids_is_one_place():
     fine = np.arange(48 * 64, dtype=np.int32).reshape(48, 64)
     labels = Labels(ids=fine, kind="objects")
-    part = validating.central_part(Judged("a", fine[None, ::2, ::2].astype(np.float32), labels), pixels=12 * 64)
+    part = validating.central_part(Judged("a", fine[None, ::2, ::2].astype(np.float32), labels), share=1 / 4)
     assert part.labels.shape == (24, 32)
     assert part.pixels.shape == (1, 12, 16)
     assert part.labels.ids[0, 0] == part.pixels[0, 0, 0]

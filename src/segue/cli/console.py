@@ -40,6 +40,16 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def judged_on(summary: Mapping[str, Any]) -> str:
+    """What stands above the scores of a model: how many images they are of, and what there was no time for."""
+    line = f"on {summary['images']} held-out images, with 95 % intervals over images:"
+    words = {"left_out": "left out", "in_part": "seen in part", "without_mirror": "seen without mirror images"}
+    short = [
+        f"{summary[name]} {said}" for name, said in words.items() if summary.get(name)
+    ]  # 0.1.0 has the first alone
+    return f"time was short, 'segue evaluate' judges better: {', '.join(short)}\n{line}" if short else line
+
+
 def scores_of(summary: Mapping[str, Any], metrics: Sequence[str]) -> list[tuple[str, str, str]]:
     """Rows of (metric, mean, interval) as text."""
     rows = []

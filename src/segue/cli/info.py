@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segue.cli.console import answer, answer_json, columns, scores_of
+from segue.cli.console import answer, answer_json, columns, judged_on, scores_of
 from segue.normalize import Normalization
 from segue.units import format_duration
 
@@ -56,7 +56,7 @@ def info(
     answer(columns(rows))
     summary = training.get("validation")
     if summary:
-        answer(f"on {summary['images']} held-out images, with 95 % intervals over images:")
+        answer(judged_on(summary))
         answer(columns(scores_of(summary, list(summary["metrics"]))))
 
 

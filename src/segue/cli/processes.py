@@ -45,15 +45,22 @@ def joined() -> Iterator["World | None"]:
     from segue.model.device import best_device
     from segue.train.world import World
 
-    device = best_device(int(os.environ.get("LOCAL_RANK", "0")))
-    if device.type == "cuda":
-        from torch import cuda
+    try:
+        device = best_device(int(os.environ.get("LOCAL_RANK", "0")))
+        if device.type == "cuda":
+            from torch import cuda
 
-        cuda.set_device(device)
-    store, rank, size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
-    # Numbers and texts travel between processors also where the gradients travel between graphics cards.
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+            cuda.set_device(device)
+        store, rank, size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+        # Numbers and texts travel between processors also where the gradients travel between graphics cards.
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    except (ValueError, RuntimeError) as error:
+        told = ", ".join(f"{name} = {os.environ[name]}" for name in TOLD)
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"the processes could not meet ({told}): {reason}; choose a free port, or mend these"
+        ) from error
     try:
         yield World(rank=rank, size=size, device=device)
     except typer.Exit:

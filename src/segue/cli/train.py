@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segue.cli.check import describe
-from segue.cli.console import answer, answer_json, columns, fail, say, scores_of
+from segue.cli.console import answer, answer_json, columns, fail, judged_on, say, scores_of
 from segue.cli.processes import joined
 from segue.errors import MissingInputError, UsageError
 from segue.train.settings import DEFAULT_BUDGET
@@ -94,10 +94,11 @@ def _run(pairs: Any, validation: Any, config: "FitConfig", world: "World | None"
 
     speaks = world is None or world.is_first
     report = Report(quiet=quiet or not speaks)
-    with _stopping() as stopped:
+    with _stopping() as (stopped, give_back):
         observer = FitObserver(
             on_examined=report.examined,
             on_plan=report.plan,
+            on_trained=give_back,
             loop=Observer(
                 on_step=report.step,
                 on_validation=report.validation,
@@ -201,10 +202,11 @@ class LiveBar:
 
 
 @contextmanager
-def _stopping() -> Iterator[Callable[[], int | None]]:
+def _stopping() -> Iterator[tuple[Callable[[], int | None], Callable[[], None]]]:
     """Say whether SIGINT or SIGTERM came, so that the training can save its state; a second one ends it at once.
 
-    The first question is asked after the first step. Until then there is nothing to save and a signal ends it at once.
+    The first question is asked after the first step. Until then there is nothing to save and a signal ends it at once,
+    and so it does again once the second function, which gives the signals back, was called.
     """
     caught: list[int] = []
     before: dict[int, Any] = {}
@@ -223,7 +225,7 @@ def _stopping() -> Iterator[Callable[[], int | None]]:
         return caught[0] if caught else None
 
     try:
-        yield stopped
+        yield stopped, give_back
     finally:
         give_back()
 
@@ -256,7 +258,7 @@ def _result(model: "Model", config: "FitConfig") -> str:
     if summary:
         wanted = [name for name in HEADLINES if name in summary["metrics"]]
         wanted += [name for name in summary["metrics"] if name.startswith("dice/")]
-        lines.append(f"on {summary['images']} held-out images, with 95 % intervals over images:")
+        lines.append(judged_on(summary))
         lines.append(columns(scores_of(summary, wanted)))
     return "\n".join(lines)
 

@@ -35,7 +35,7 @@ from segue.predict.infer import PredictConfig
 from segue.train.ahead import Ahead
 from segue.train.batches import Batch, Batches, PatchBatches
 from segue.train.examples import Example
-from segue.train.loop import train
+from segue.train.loop import Observer, train
 from segue.train.schedule import Pace, StepPace, TimePace
 from segue.train.together import give_training_layers
 from segue.train.world import World
@@ -125,7 +125,7 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
     identity = _identity(means, config, data, world, judges)
     same_for_all({"plan": identity["plan"]}, world)
     if job.folder:
-        _begin(job.folder, plan, job)
+        _forget_older(job.folder, job)
     with _batches(examples, means, world) as batches:
         state, complete = train(
             _fresh_network(means, world),
@@ -136,7 +136,7 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
             validate=lambda network: world.from_first(lambda: validator.quick(network)),
             state_path=job.folder / STATE_NAME if job.folder else None,
             identity=identity,
-            observer=stopping_together(observer.loop, world),
+            observer=stopping_together(_keeping_the_plan(plan, job), world),
             world=world,
             started=job.started,
         )
@@ -150,6 +150,7 @@ def _fit(pairs: Pairs, validation: Pairs | None, job: Job) -> Model:
             f"the time of {format_duration(config.budget or 0)} was over before the first step: the images had to be "
             "read and prepared; give a longer --budget"
         )
+    observer.on_trained()
 
     def keep() -> Model:
         model = finished_model(state, validator, plan, fingerprint, job, precision=means.precision)
@@ -183,17 +184,30 @@ def _batches(examples: Sequence[Example], means: Means, world: World) -> Abstrac
     return nullcontext(batches) if world.device.type == "cpu" else Ahead(batches, ready=Batch.pinned)
 
 
-def _begin(folder: Path, plan: Plan, job: Job) -> None:
-    """Write the plan and forget an older training; if there is one to go on with, only its time may be another."""
-    states = kept_states(folder)
-    if job.config.resume and states:
-        kept = job.plan if job.config.plan is None else None
-        if kept and kept.train.steps is None and kept.train.budget != plan.train.budget:
-            write_whole(folder / PLAN_NAME, plan_to_toml(plan).encode())
+def _forget_older(folder: Path, job: Job) -> None:
+    """Remove what an older training left, unless this one goes on with it."""
+    if not (job.config.resume and kept_states(folder)):
+        for old in (*kept_states(folder), folder / HISTORY_NAME, folder / LAST_NAME, folder / PLAN_NAME):
+            old.unlink(missing_ok=True)
+
+
+def _keeping_the_plan(plan: Plan, job: Job) -> Observer:
+    """The observer of the loop, which writes the plan once the training begins or goes on."""
+
+    def on_begun() -> None:
+        if job.folder:
+            _keep_plan(job.folder / PLAN_NAME, plan, job)
+        job.observer.loop.on_begun()
+
+    return replace(job.observer.loop, on_begun=on_begun)
+
+
+def _keep_plan(path: Path, plan: Plan, job: Job) -> None:
+    """Write the plan; of a training that goes on only its time may be another than what is written there."""
+    kept = job.plan if job.config.plan is None else None
+    if path.exists() and not (kept and kept.train.steps is None and kept.train.budget != plan.train.budget):
         return
-    for old in (*states, folder / HISTORY_NAME, folder / LAST_NAME):
-        old.unlink(missing_ok=True)
-    write_whole(folder / PLAN_NAME, plan_to_toml(plan).encode())
+    write_whole(path, plan_to_toml(plan).encode())
 
 
 def _first_decoding(fingerprint: Fingerprint) -> DecodeConfig:

@@ -4,6 +4,7 @@ cells.segue has cells.training: plan.toml and, while the training is not complet
 before it; afterwards history.jsonl and last.segue. The file lock is there while somebody is at work (or was killed).
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -46,19 +47,25 @@ def kept_states(folder: Path) -> list[Path]:
     return sorted(folder.glob("state*.safetensors"))
 
 
+def _taken(lock: int) -> bool:
+    """Take the lock of an open file; False if somebody else has it. Where a file system has no locks all have it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+    return True
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with naming(path):
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            ours = False
-        else:
-            # Who leaves removes the file: a lock on a file that is no longer there keeps nobody out.
-            ours = os.fstat(lock).st_nlink > 0
-        if not ours:
+        # Who leaves removes the file: a lock on a file that is no longer there keeps nobody out.
+        if not (_taken(lock) and os.fstat(lock).st_nlink > 0):
             raise BusyError(f"{path.parent}: another training is at work there; wait for it, or write to another --out")
         try:
             yield

@@ -2,9 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from segue.evaluate.objects import score_objects
 from segue.evaluate.summary import ImageScores, summarise
 from segue.model.unet import UNet
 from segue.objects.classes import classify_objects
-from segue.objects.decode import DecodeConfig, decode_objects
+from segue.objects.decode import DecodeConfig
 from segue.objects.tune import USUAL_EVALUATIONS, Example, decoding_score, tune_decoding
 from segue.predict.infer import PredictConfig, predict, prepare
 from segue.resample import resample_labels, resample_values
 from segue.train.examples import Judged
 from segue.train.schedule import Clock
-from segue.trained import at_magnification, magnification
+from segue.trained import Answer, most_probable, objects_of
 
 PIXELS_WHILE_TRAINING = 4_000_000
 """Validations during the training look at no more pixels than this, so that they stay a small part of the time."""
@@ -40,6 +39,18 @@ SCORE_NAMES = {"classes": "dice", "objects": "average_precision_50_95"}
 """The score that decides which weights are best."""
 SEVERAL_CLASSES_SCORE = "mean_class_average_precision_50_95"
 """The one for objects of several classes: an object of the wrong class is not found."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a network says of one image, or of a part of it."""
+
+    one: Judged
+    answer: NDArray[np.float32]
+    whole: bool
+    """Whether it is all of the image."""
+    mirrored: bool
+    """Whether it is the mean over mirror images."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,11 @@ class Validator:
     """Seconds a pixel that it took to score what was predicted."""
 
     def quick(self, network: UNet) -> dict[str, float]:
-        """The scores of a few images without mirror images, for the training loop; empty without any image."""
+        """The scores of a few images without mirror images, for the training loop; empty without any image.
+
+        Where these show nothing but background the entry "score" is NaN: a network that rightly finds nothing has no
+        score, and one that finds something has 0, which would be better than none.
+        """
         chosen = self._seen_while_training
         if not chosen:
             return {}
@@ -90,7 +105,8 @@ class Validator:
         judged = self.clock()
         # Never 0, which would be no share of the time at all.
         self._predicting, self._judging = (max(s, 1e-6) / pixels for s in (predicted - started, judged - predicted))
-        return scores
+        shown = any((one.labels.ids > 0).any() for one in chosen)
+        return scores if shown else scores | {"score": math.nan}
 
     def _quick_scores(self, chosen: Sequence[Judged], answers: Sequence[NDArray[np.float32]]) -> dict[str, float]:
         if chosen[0].labels.object_classes is not None:
@@ -113,8 +129,10 @@ class Validator:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The summary over all images (as `summarise` gives it) and the tuned object decoding, as plain data.
 
-        Images that do not fit into the `seconds_left` are left out; the summary says how many. Each is predicted,
-        scored and forgotten, but for those that the decoding is tuned on, which come first.
+        Images that do not fit into the `seconds_left` are left out; one that is too large for it is judged in part;
+        and where mirror images would cost images they are given up. The summary says how many (`left_out`, `in_part`,
+        `without_mirror`). Each image is predicted, scored and forgotten, but for those that the decoding is tuned on,
+        which come first.
         """
         if not self.images:
             return {}, asdict(self.decoding)
@@ -122,6 +140,14 @@ class Validator:
             self.quick(network)
         left, decoding = seconds_left or (lambda: math.inf), self.decoding
         rest, rows = list(self.images), []
+        short = {"in_part": 0, "without_mirror": 0}
+
+        def judge(looks: Iterable[Look]) -> None:
+            for look in looks:
+                rows.append(self._scores(look.one, look.answer, decoding))
+                short["in_part"] += not look.whole
+                short["without_mirror"] += self.config.mirror and not look.mirrored
+
         if self._of_objects:
             chosen = spread(self.images, pixels=PIXELS_FOR_TUNING)
             rest = [one for one in self.images if not any(one is other for other in chosen)]
@@ -129,18 +155,15 @@ class Validator:
             predicting = expected.predicting * share
             afterwards = expected.predicting * (1 - share) + expected.scoring
             allowed = left() * predicting / expected.total
-            answers = list(self._answers_in_time(network, chosen, allowed=allowed))
-            examples = [self._example(one, answer) for one, answer in answers]
+            looks = list(self._looks_in_time(network, chosen, allowed=allowed))
+            examples = [self._example(look.one, look.answer, pixels=PIXELS_FOR_TUNING) for look in looks]
             kept_free = left() * afterwards / (expected.tuning + afterwards)
             decoding = tune_decoding(examples, start=self.decoding, should_stop=lambda: left() < kept_free)
-            rows = [self._scores(one, answer, decoding) for one, answer in answers]
-            del answers, examples
+            judge(looks)
+            del looks, examples
         if rest:
-            late = self._answers_in_time(network, rest, allowed=left(), one_at_least=not rows)
-            rows += [self._scores(one, answer, decoding) for one, answer in late]
-        summary = summarise(rows)
-        summary["left_out"] = len(self.images) - len(rows)
-        return summary, asdict(decoding)
+            judge(self._looks_in_time(network, rest, allowed=left(), one_at_least=not rows))
+        return summarise(rows) | {"left_out": len(self.images) - len(rows)} | short, asdict(decoding)
 
     def last_look(self) -> float | None:
         """Seconds that `final` will take, judged by what `quick` took; None before there was one."""
@@ -150,7 +173,9 @@ class Validator:
 
     def _expected(self) -> LastLook:
         views, pixels = MIRROR_VIEWS if self.config.mirror else 1, _pixels(self.images)
-        tuned_on = _pixels(spread(self.images, pixels=PIXELS_FOR_TUNING)) if self._of_objects else 0
+        tuned_on = 0
+        if self._of_objects:
+            tuned_on = min(_pixels(spread(self.images, pixels=PIXELS_FOR_TUNING)), PIXELS_FOR_TUNING)
         return LastLook(
             predicting=views * pixels * self._predicting,
             tuning=USUAL_EVALUATIONS * tuned_on * self._judging,
@@ -162,57 +187,66 @@ class Validator:
         pixels = PIXELS_WHILE_TRAINING
         if self.budget is not None:
             pixels = min(pixels, int(PIXELS_A_SECOND * self.budget))
-        return [central_part(one, pixels=pixels) for one in spread(self.images, pixels=pixels)]
+        return [central_part(one, share=pixels / _pixels([one])) for one in spread(self.images, pixels=pixels)]
 
     @property
     def _of_objects(self) -> bool:
         return self.images[0].labels.kind == "objects"
 
-    def _answers_in_time(
+    def _looks_in_time(
         self, network: UNet, images: Sequence[Judged], *, allowed: float, one_at_least: bool = True
-    ) -> Iterator[tuple[Judged, NDArray[np.float32]]]:
-        """Answers for as many images as fit into `allowed` seconds with what is done with each; else unmirrored."""
+    ) -> Iterator[Look]:
+        """Looks at as many images as fit into `allowed` seconds with what is done with each; else unmirrored."""
         config, seconds_a_pixel = self.config, self._predicting
         if config.mirror and MIRROR_VIEWS * seconds_a_pixel * _pixels(images) > allowed:
             config = replace(config, mirror=False)
         seconds_a_pixel *= MIRROR_VIEWS if config.mirror else 1
         prepared = prepare(network, config)
         order = [one for start in range(4) for one in images[start::4]]  # some of all, should time run out
-        if one_at_least and (share := allowed / (seconds_a_pixel * _pixels(order[:1]))) < 1:
-            order[0] = central_part(order[0], pixels=max(SMALLEST_LOOK, int(share * prod(order[0].labels.shape))))
+        whole = [True] * len(order)
+        if one_at_least and (least := max(SMALLEST_LOOK, allowed / seconds_a_pixel)) < _pixels(order[:1]):
+            order[0], whole[0] = central_part(order[0], share=least / _pixels(order[:1])), False
         started = self.clock()
         for number, one in enumerate(order):
             before = self.clock()
             required = one_at_least and number == 0
             if not required and before - started + seconds_a_pixel * _pixels([one]) > allowed:
                 break
-            yield one, predict(prepared, one.pixels, classes=len(self.classes), config=config)
+            answer = predict(prepared, one.pixels, classes=len(self.classes), config=config)
+            yield Look(one, answer, whole=whole[number], mirrored=config.mirror)
             seconds_a_pixel = max(seconds_a_pixel, (self.clock() - before) / _pixels([one]))
 
-    def _scores(self, one: Judged, answer: NDArray[np.float32], decoding: DecodeConfig) -> ImageScores:
+    def _scores(self, one: Judged, values: NDArray[np.float32], decoding: DecodeConfig) -> ImageScores:
         if one.labels.kind == "classes":
-            return self._class_scores(one, answer)
-        decoding = at_magnification(
-            decoding, magnification(one.labels.shape, answer.shape[1:]), axes=one.labels.ids.ndim
-        )
-        answer = resample_values(answer, one.labels.shape)
-        foreground, distance, _ = self._example(one, answer)
-        objects = decode_objects(foreground, distance, config=decoding)
-        classes = classify_objects(objects, answer[: len(self.classes)])
+            return self._class_scores(one, values)
+        answer = self._answer(one, values)
+        objects = objects_of(answer, decoding)
+        classes = classify_objects(objects, answer.probabilities)
         predicted = replace(one.labels, ids=objects.astype(np.int32), object_classes=classes.table())
         scores = score_objects(one.labels, predicted)
         return {"name": one.name, "metrics": scores.metrics(), "ratios": dict(scores.ratios())}
 
-    def _class_scores(self, one: Judged, answer: NDArray[np.float32]) -> ImageScores:
-        ids = resample_values(answer[: len(self.classes)], one.labels.shape).argmax(axis=0).astype(np.int32)
-        scores = score_classes(one.labels, ids, classes=self.classes)
+    def _class_scores(self, one: Judged, values: NDArray[np.float32]) -> ImageScores:
+        scores = score_classes(one.labels, most_probable(self._answer(one, values)), classes=self.classes)
         return {"name": one.name, "metrics": scores.metrics(), "ratios": dict(scores.ratios())}
 
-    def _example(self, one: Judged, answer: NDArray[np.float32]) -> Example:
-        """What the decoding works on, and the truth, on the grid of the answer: its settings are in those pixels."""
-        classes = len(self.classes)
-        distance = answer[classes] if len(answer) > classes else None
-        return np.float32(1) - answer[0], distance, resample_labels(one.labels, answer.shape[1:]).ids
+    def _answer(self, one: Judged, values: NDArray[np.float32]) -> Answer:
+        """What the network says, (K + A, *grid), on the pixels of the truth, as a user would have it."""
+        classes, grid = len(self.classes), values.shape[1:]
+        values = resample_values(values, one.labels.shape)
+        distance = values[classes] if len(values) > classes else None
+        return Answer(values[:classes], distance, one.labels.space, worked_on=grid)
+
+    def _example(self, one: Judged, values: NDArray[np.float32], *, pixels: int | None = None) -> Example:
+        """What the decoding works on, and the truth, on the grid of the network: its settings are in those pixels.
+
+        Of more than so many `pixels` the central part.
+        """
+        classes, grid = len(self.classes), values.shape[1:]
+        ids = resample_labels(one.labels, grid).ids
+        part = _central_window(ids, share=1 if pixels is None else pixels / max(ids.size, 1))
+        distance = values[classes][part] if len(values) > classes else None
+        return np.float32(1) - values[0][part], distance, ids[part]
 
 
 def spread(images: Sequence[Judged], *, pixels: int | None) -> list[Judged]:
@@ -230,20 +264,13 @@ def _pixels(images: Sequence[Judged]) -> int:
     return sum(one.pixels[0].size for one in images)
 
 
-def central_part(one: Judged, *, pixels: int) -> Judged:
-    """The image, or the part of it around the middle of what is annotated, of its proportions and about `pixels`."""
-    shape = one.labels.shape
-    share = (pixels / max(prod(shape), 1)) ** (1 / len(shape))
+def central_part(one: Judged, *, share: float) -> Judged:
+    """The image, or a part of it of its proportions that holds about `share` of it, where something is to be seen."""
     if share >= 1:
         return one
-    lengths = [max(1, int(length * share)) for length in shape]
-    known = one.labels.ids != IGNORE
-    part = tuple(
-        _around(_middle(known, axis), kept, whole)
-        for axis, (kept, whole) in enumerate(zip(lengths, shape, strict=True))
-    )
+    part = _central_window(one.labels.ids, share=share)
     # On the grid of the network, if that is another one, the part ends at the nearest pixels.
-    factors = [now / length for now, length in zip(one.pixels.shape[1:], shape, strict=True)]
+    factors = [now / length for now, length in zip(one.pixels.shape[1:], one.labels.shape, strict=True)]
     seen = tuple(
         slice(round(span.start * factor), max(round(span.start * factor) + 1, round(span.stop * factor)))
         for span, factor in zip(part, factors, strict=True)
@@ -251,11 +278,44 @@ def central_part(one: Judged, *, pixels: int) -> Judged:
     return Judged(one.name, one.pixels[(slice(None), *seen)], replace(one.labels, ids=one.labels.ids[part]))
 
 
+def _central_window(ids: NDArray[Any], *, share: float) -> tuple[slice, ...]:
+    """A window with about `share` of `ids`, around the middle of what is annotated.
+
+    Where that shows nothing but background and the rest does not, it lies where most of the foreground is instead.
+    """
+    lengths = [max(1, min(length, int(length * share ** (1 / ids.ndim)))) for length in ids.shape]
+    known = ids != IGNORE
+    window = tuple(
+        _around(_middle(known, axis), kept, whole)
+        for axis, (kept, whole) in enumerate(zip(lengths, ids.shape, strict=True))
+    )
+    foreground = ids > 0
+    return window if foreground[window].any() or not foreground.any() else _fullest(foreground, lengths)
+
+
+def _fullest(mask: NDArray[np.bool_], lengths: Sequence[int]) -> tuple[slice, ...]:
+    """A window of `lengths` that holds much of a mask: along one axis after the other where there is most of it."""
+    window: tuple[slice, ...] = ()
+    for axis, kept in enumerate(lengths):
+        start = int(np.convolve(_counts(mask, axis), np.ones(kept), mode="valid").argmax())
+        window += (slice(start, start + kept),)
+        mask = mask[(slice(None),) * axis + (window[-1],)]
+    return window
+
+
 def _middle(mask: NDArray[np.bool_], axis: int) -> float:
     """Mean place of what is True along an axis; that of the whole where nothing is."""
-    counts = mask.sum(axis=tuple(other for other in range(mask.ndim) if other != axis), dtype=np.float64)
+    counts = _counts(mask, axis)
     weights = counts if counts.any() else np.ones(len(counts))
     return float(np.average(np.arange(len(counts)), weights=weights))
+
+
+def _counts(mask: NDArray[np.bool_], axis: int) -> NDArray[np.float64]:
+    """How much of a mask there is at each place along an axis."""
+    counts: NDArray[np.float64] = mask.sum(
+        axis=tuple(other for other in range(mask.ndim) if other != axis), dtype=np.float64
+    )
+    return counts
 
 
 def _around(middle: float, kept: int, whole: int) -> slice:

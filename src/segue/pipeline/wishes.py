@@ -61,6 +61,8 @@ class FitObserver:
     """Called once everything is decided, with the numbers of training and validation images."""
     on_prepared: Callable[[int, int], None] = lambda done, total: None
     """Called after each image that was prepared for the training."""
+    on_trained: Callable[[], None] = lambda: None
+    """Called once the network is trained and its state is kept: the last look that follows may be broken off."""
     loop: Observer = field(default_factory=Observer)
     """What the training loop reports."""
 

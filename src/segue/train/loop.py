@@ -32,12 +32,14 @@ CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 class Observer:
     """What the outside world may do while a training runs; each has a default that does nothing."""
 
+    on_begun: Callable[[], None] = lambda: None
+    """Called before the first step, once a state that was kept is taken up (or refused, and then it is not)."""
     on_step: Callable[[Record, float | None], None] = lambda record, seconds_left: None
     """Called after each step with its record (step, progress, loss, rate) and the seconds left, if known."""
     on_validation: Callable[[Record], None] = lambda record: None
     """Called after each validation with its record (step, progress, score, and what the validation measured)."""
     should_stop: Callable[[], bool] = lambda: False
-    """Asked after each step; if True the state is saved and the loop ends early."""
+    """Asked after each step, and at the end; if True the state is saved and the loop ends early."""
 
 
 Validate = Callable[[UNet], dict[str, float]]
@@ -72,6 +74,7 @@ def train(
     if state_path:
         load_state(state, state_path, identity=identity or {})
     share_state(state, world)
+    observer.on_begun()
     state.seconds_before = state.seconds
     pace.note_resumed(state.seconds, trained=state.trained)
     saved = time.monotonic()
@@ -89,13 +92,16 @@ def train(
             pace.note_step(seconds)
             state.trained += seconds
             state.seconds = state.seconds_before + time.monotonic() - started
-            if observer.should_stop():
-                if state_path:
-                    save_state(state, state_path, identity=identity or {})
-                return state, False
+            if stopped := observer.should_stop():
+                break
             observer.on_step(record, pace.seconds_left())
-        _validate(state, 1.0, validate, pace, observer)
-    return state, True
+        else:
+            if not _is_validated(state):
+                _validate(state, 1.0, validate, pace, observer)
+            stopped = observer.should_stop()
+    if state_path:
+        save_state(state, state_path, identity=identity or {})
+    return state, not stopped
 
 
 def _fresh_state(network: UNet, config: TrainConfig, device: torch.device) -> TrainState:
@@ -167,9 +173,14 @@ def _update_average(state: TrainState, weight: float) -> None:
 
 def _is_due(state: TrainState, pace: Pace, config: TrainConfig) -> bool:
     """Whether a validation should come before the next step; there is at most one after each step."""
-    if state.history and state.history[-1]["step"] == state.step:
+    if _is_validated(state):
         return False
     return pace.progress(state.step) * config.validations >= state.validations + 1 and pace.may_validate()
+
+
+def _is_validated(state: TrainState) -> bool:
+    """Whether the newest weights were judged already: a training that was killed after its last step goes on here."""
+    return bool(state.history) and state.history[-1]["step"] == state.step
 
 
 def _validate(state: TrainState, progress: float, validate: Validate, pace: Pace, observer: Observer) -> None:
