@@ -208,7 +208,7 @@ def test_the_pixel_size_of_ome_is_given_in_micrometres(tmp_path, unit, factor):
     assert read_image(tmp_path / "a.ome.tif").space.pixel_size == expected
 
 
-@pytest.mark.parametrize("unit", ["um", "micron", "\\u00B5m"])
+@pytest.mark.parametrize("unit", ["um", "micron", "microns", "micrometers", "micrometres", "\\u00B5m"])
 def test_the_pixel_size_of_imagej_is_given_in_micrometres(tmp_path, unit):
     tifffile.imwrite(
         tmp_path / "a.tif",
@@ -218,6 +218,51 @@ def test_the_pixel_size_of_imagej_is_given_in_micrometres(tmp_path, unit):
         metadata={"axes": "ZYX", "unit": unit, "spacing": 1.5},
     )
     assert read_image(tmp_path / "a.tif").space.pixel_size == pytest.approx((1.5, 0.5, 0.25))
+
+
+def put_imagej(path, values, *lines, axes="slices"):
+    """A file of ten pixels a unit with the description that ImageJ writes."""
+    stack = [f"images={len(values)}", f"{axes}={len(values)}"] if values.ndim == 3 else []
+    text = "\n".join(["ImageJ=1.54f", *stack, *lines, "loop=false", ""])
+    tifffile.imwrite(
+        path, values, description=text, metadata=None, resolution=(10, 10), resolutionunit=1, photometric="minisblack"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["unit=micron"], (1.0, 0.1, 0.1)),
+        (["unit=mm"], (1000, 100, 100)),
+        (["unit=micron", "spacing=-0.3"], (0.3, 0.1, 0.1)),
+        (["unit=micron", "zunit=nm", "spacing=300.0"], (0.3, 0.1, 0.1)),
+        (["unit=micron", "zunit=nm"], (0.001, 0.1, 0.1)),
+        (["unit=nm", "yunit=micron", "zunit=mm", "spacing=2.0"], (2000, 0.1, 0.0001)),
+        (["unit=micron", "zunit=pixel"], None),
+        (["unit=cm", "spacing=2.0"], None),
+        ([], None),
+    ],
+)
+def test_a_stack_of_imagej_has_a_depth_of_1_where_it_says_none_and_a_unit_for_each_axis(tmp_path, lines, expected):
+    put_imagej(tmp_path / "a.tif", STACK, *lines)
+    size = read_image(tmp_path / "a.tif").space.pixel_size
+    assert size == (None if expected is None else pytest.approx(expected))
+
+
+def test_the_unsaid_depth_of_imagej_is_no_depth_beside_the_resolution_of_a_printer(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif", STACK, imagej=True, resolution=(40_000, 40_000), metadata={"axes": "ZYX", "unit": "cm"}
+    )
+    assert read_image(tmp_path / "a.tif").space.pixel_size is None
+
+
+def test_pages_of_imagej_that_are_no_slices_have_no_unsaid_depth(tmp_path):
+    put_imagej(tmp_path / "flat.tif", PLANE, "unit=micron")
+    put_imagej(tmp_path / "channels.tif", STACK, "unit=micron", axes="channels")
+    put_imagej(tmp_path / "pages.tif", STACK, "unit=micron", axes="pages")
+    assert read_image(tmp_path / "flat.tif").space.pixel_size == pytest.approx((0.1, 0.1))
+    assert read_image(tmp_path / "channels.tif").space.pixel_size == pytest.approx((0.1, 0.1))
+    assert read_image(tmp_path / "pages.tif").space.pixel_size is None
 
 
 @pytest.mark.parametrize(
