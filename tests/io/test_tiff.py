@@ -72,6 +72,16 @@ def test_alpha_is_dropped_and_other_extra_samples_are_kept(tmp_path):
     assert np.array_equal(read_image(tmp_path / "b.tif").pixels, np.moveaxis(four, -1, 0))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_four_samples_in_planes_are_four_channels_though_tifffile_calls_the_fourth_alpha(tmp_path, dtype):
+    channels = np.stack([*np.moveaxis(COLOUR, -1, 0), PLANE // 2]).astype(dtype)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, channels, photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"])
+    image = read_image(tmp_path / "a.tif")
+    assert not image.is_rgb
+    assert np.array_equal(image.pixels, channels)
+
+
 def test_a_colour_volume_is_channels_first(tmp_path):
     volume = np.stack([COLOUR, 250 - COLOUR])
     tifffile.imwrite(tmp_path / "a.tif", volume, photometric="rgb", metadata={"axes": "ZYXS"})

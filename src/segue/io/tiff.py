@@ -26,6 +26,8 @@ from segue.io.tiff_scale import tiff_space
 _LOSSY = {6, 7, 33007, 34892, 34934, 50001}
 """Compressions that may change values: JPEG in its several codes, lossy JPEG variants, WebP."""
 _MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
+_CHUNKY = 1
+"""Planar configuration in which the samples of a pixel stand side by side."""
 _TILED_FROM = 1024
 """Images with a side longer than this are written in tiles, so that a viewer need not read all of it."""
 _TILE = 256
@@ -250,7 +252,8 @@ def _interpret(values: NDArray[Any], tif: Any, page: Any, *, space: Space) -> De
     photometric, samples = int(page.photometric), int(page.samplesperpixel)
     lossy = int(page.compression) in _LOSSY
     alpha = [int(kind) in (1, 2) for kind in page.extrasamples]
-    if samples > 1 and len(values) == samples and any(alpha):
+    # In planes of their own four samples are four channels: tifffile marks the fourth as alpha without being told.
+    if samples > 1 and len(values) == samples and any(alpha) and int(page.planarconfig) == _CHUNKY:
         keep = [True] * (samples - len(alpha)) + [not is_alpha for is_alpha in alpha]
         values = values[np.array(keep)]
     # ImageJ's tables, inverting ones too, only say how gray values are to be shown, so the values stay what they are.
