@@ -166,7 +166,7 @@ def read_pair_image(pair: Pair, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
                 f"{first.name}: it has {first.spatial_axes} axes in space, but pixel_size in {FILE_NAME} has "
                 f"{len(pair.pixel_size)} numbers; write one for each axis"
             )
-        space = replace(space, pixel_size=pair.pixel_size, unit="micrometer")
+        space = space.with_micrometres(pair.pixel_size)
     if len(parts) == 1:
         return replace(first, space=space)
     return Image(pixels=np.concatenate([part.pixels for part in parts]), space=space, name=first.name)
