@@ -126,4 +126,4 @@ def _with_pixel_sizes(
                     remedy=f'write names without their suffix, * for any letters, such as "{pairs[0].name[:3]}*"',
                 )
             )
-    return [replace(pair, pixel_size=pixel_size_of(pair.name, description)) for pair in pairs]
+    return [replace(pair, pixel_size=pixel_size_of(pair.name, description) or pair.pixel_size) for pair in pairs]
