@@ -218,6 +218,27 @@ def test_the_pixel_size_of_ome_is_given_in_micrometres(tmp_path, unit, factor):
     assert read_image(tmp_path / "a.ome.tif").space.pixel_size == expected
 
 
+@pytest.mark.parametrize("values", [PLANE, COLOUR], ids=["gray", "colour"])
+def test_damaged_ome_xml_costs_the_pixel_size_and_not_the_pixels_of_one_page(tmp_path, values):
+    put_damaged_ome(tmp_path / "a.ome.tif", values, "YXS"[: values.ndim])
+    image = read_image(tmp_path / "a.ome.tif")
+    assert np.array_equal(image.pixels, np.moveaxis(np.atleast_3d(values), -1, 0))
+    assert image.space == Space()
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "CYX"])
+def test_pages_of_which_damaged_ome_xml_does_not_say_what_they_are_are_refused(tmp_path, axes):
+    put_damaged_ome(tmp_path / "a.ome.tif", STACK, axes)
+    with pytest.raises(ImageError, match=r"OME-XML is damaged.* 3 pages are slices, channels or times; .*save it"):
+        read_image(tmp_path / "a.ome.tif")
+
+
+def put_damaged_ome(path, values, axes):
+    metadata = {"axes": axes, "Name": "A and B", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1}
+    tifffile.imwrite(path, values, metadata=metadata, photometric="rgb" if "S" in axes else "minisblack")
+    path.write_bytes(path.read_bytes().replace(b"A and B", b"A  &  B"))
+
+
 @pytest.mark.parametrize("unit", ["um", "micron", "microns", "micrometers", "micrometres", "\\u00B5m"])
 def test_the_pixel_size_of_imagej_is_given_in_micrometres(tmp_path, unit):
     tifffile.imwrite(

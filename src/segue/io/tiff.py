@@ -21,7 +21,7 @@ from segue.arrays import Space
 from segue.io.decoded import Decoded, DecodeError, check_claim, check_kind
 from segue.io.scratch import Readable
 from segue.io.tiff_guard import check_contiguous, check_directories, check_segments
-from segue.io.tiff_scale import tiff_space
+from segue.io.tiff_scale import ome_root, tiff_space
 
 _LOSSY = {6, 7, 33007, 34892, 34934, 50001}
 """Compressions that may change values: JPEG in its several codes, lossy JPEG variants, WebP."""
@@ -56,6 +56,11 @@ def opened(path: Path, *, max_pixels: int) -> Iterator["Layout"]:
     with tifffile.TiffFile(path, _multifile=False) as tif:
         if not tif.series:
             raise DecodeError("it is a TIFF without any image")
+        if tif.is_ome and tif.series[0].kind != "ome" and len(tif.pages) > 1 and ome_root(tif) is None:
+            raise DecodeError(
+                f"its OME-XML is damaged, so nothing says whether its {len(tif.pages)} pages are slices, channels or "
+                "times; open it in the program it came from and save it again"
+            )
         series = _choose(tif)
         plan = _plan_axes(series.axes, series.shape)
         layout = Layout(tif, series, plan)

@@ -55,11 +55,19 @@ Sizes = tuple[float | None, float | None, float | None]
 """Micrometres along z, y, x; None where unknown."""
 
 
-def _ome_sizes(tif: Any, index: int) -> Sizes:
+def ome_root(tif: Any) -> Any:
+    """The root element of the OME-XML of `tif`; None if it is damaged (a bare & in a name is enough)."""
     from xml.etree import ElementTree
 
-    root = ElementTree.fromstring(tif.ome_metadata)  # noqa: S314 - expat limits entity expansion
-    images = [element for element in root if element.tag.rpartition("}")[2] == "Image"]
+    try:
+        return ElementTree.fromstring(tif.ome_metadata)  # noqa: S314 - expat limits entity expansion
+    except ElementTree.ParseError:
+        return None
+
+
+def _ome_sizes(tif: Any, index: int) -> Sizes:
+    root = ome_root(tif)
+    images = [] if root is None else [element for element in root if element.tag.rpartition("}")[2] == "Image"]
     if not 0 <= index < len(images):
         return (None, None, None)
     pixels = next((element for element in images[index] if element.tag.rpartition("}")[2] == "Pixels"), None)
