@@ -136,11 +136,19 @@ def test_a_region_may_be_named_as_a_mask_is_but_only_one_for_an_image(tmp_path):
         find_pairs(tmp_path)
 
 
-def test_a_region_outside_of_the_data_set_is_refused(tmp_path):
-    own_layout(tmp_path / "set", ("a",), toml='region = "../other"')
+@pytest.mark.parametrize("name", ["../other", "{}/other", "images/../../other"])
+def test_a_region_outside_of_the_data_set_is_refused(tmp_path, name):
+    own_layout(tmp_path / "set", ("a",), toml=f"region = '{name.format(tmp_path)}'")
     (tmp_path / "other").mkdir()
     with pytest.raises(DatasetError, match="no such folder"):
         find_pairs(tmp_path / "set")
+
+
+def test_a_region_may_be_a_link_to_a_folder_elsewhere(tmp_path):
+    own_layout(tmp_path / "set", ("a",), toml='region = "fov"')
+    region = put(tmp_path / "other" / "a.png", MASK)
+    (tmp_path / "set" / "fov").symlink_to(region.parent)
+    assert find_pairs(tmp_path / "set")[0].region == tmp_path / "set" / "fov" / "a.png"
 
 
 def test_the_pixel_size_of_the_description_overrides_the_file(tmp_path):
