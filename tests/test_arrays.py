@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segue.arrays import IGNORE, Labels
+from segue.arrays import IGNORE, Labels, Space
 
 
 def objects(ids, table=None):
@@ -28,3 +28,11 @@ def test_nothing_is_background(shape):
     for table in (None, {}, {3: 1}):
         labels = objects(np.zeros(shape), table)
         assert (labels.classes_of(labels.ids) == np.zeros(shape, np.int32)).all()
+
+
+def test_a_size_told_in_micrometres_is_kept_in_the_unit_of_the_image():
+    scan = Space(pixel_size=(1.0, 1.0, 1.0), unit="millimeter", orientation="LPS")
+    told = scan.with_micrometres((5000.0, 700.0, 700.0))
+    assert told == Space(pixel_size=(5.0, 0.7, 0.7), unit="millimeter", orientation="LPS")
+    assert told.micrometres == pytest.approx((5000.0, 700.0, 700.0))
+    assert Space().with_micrometres((0.5, 0.25)) == Space(pixel_size=(0.5, 0.25), unit="micrometer")

@@ -5,7 +5,7 @@ channels, Z, Y, X, where Z is missing in 2D.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +41,14 @@ class Space:
         """`pixel_size` in micrometres; None if it is not known, or not in a unit of length."""
         factor = MICROMETRES.get(self.unit)
         return tuple(size * factor for size in self.pixel_size) if self.pixel_size and factor else None
+
+    def with_micrometres(self, pixel_size: tuple[float, ...]) -> "Space":
+        """The same place with pixels of this size in micrometres, written in the unit of length that it has.
+
+        The unit stays because it tells scans of a body, in millimetres, from images of a microscope.
+        """
+        unit = self.unit if self.unit in MICROMETRES else "micrometer"
+        return replace(self, pixel_size=tuple(size / MICROMETRES[unit] for size in pixel_size), unit=unit)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from segue.arrays import Image, Labels
+from segue.arrays import Image, Labels, Space
 from segue.fingerprint import examine
+from segue.fingerprint.orientation import FEWEST_IMAGES
 from segue.io.datasets import find_pairs
 from segue.io.images import write_image, write_labels, write_png
 from segue.io.labels import read_mask
@@ -137,3 +138,24 @@ def test_volumes_are_examined(tmp_path):
     assert fingerprint is not None
     assert fingerprint.spatial_axes == 3
     assert fingerprint.median_shape == (8, 32, 32)
+
+
+def test_a_pixel_size_that_is_told_leaves_ct_and_orientation_as_they_are(tmp_path):
+    values = np.full((8, 12, 12), 50, np.float32)
+    values[:, :, :4] = -1000
+    ids = np.zeros(values.shape, int)
+    ids[2:6, 4:8, 7:11] = 1
+    affine = ((0.5, 0.0, 0.0, 0.0), (0.0, 0.5, 0.0, 0.0), (0.0, 0.0, 2.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+    space = Space(affine=affine, orientation="RAS")
+    for number in range(FEWEST_IMAGES):
+        write_image(tmp_path / "images" / f"c{number}.nii", Image(pixels=values[np.newaxis] + number, space=space))
+        write_labels(tmp_path / "masks" / f"c{number}.nii", ids, space=space)
+    alone = examine(find_pairs(tmp_path)).fingerprint
+    (tmp_path / "dataset.toml").write_text("pixel_size = [5000, 700, 700]")
+    told = examine(find_pairs(tmp_path)).fingerprint
+    assert alone is not None
+    assert told is not None
+    assert (alone.pixel_size, told.pixel_size) == ((2.0, 0.5, 0.5), (5.0, 0.7, 0.7))
+    assert alone.unit == told.unit == "millimeter"
+    assert alone.hounsfield == told.hounsfield == (True,)
+    assert alone.oriented == told.oriented == (False, False, True)

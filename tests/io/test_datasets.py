@@ -136,11 +136,19 @@ def test_a_region_may_be_named_as_a_mask_is_but_only_one_for_an_image(tmp_path):
         find_pairs(tmp_path)
 
 
-def test_a_region_outside_of_the_data_set_is_refused(tmp_path):
-    own_layout(tmp_path / "set", ("a",), toml='region = "../other"')
+@pytest.mark.parametrize("name", ["../other", "{}/other", "images/../../other"])
+def test_a_region_outside_of_the_data_set_is_refused(tmp_path, name):
+    own_layout(tmp_path / "set", ("a",), toml=f"region = '{name.format(tmp_path)}'")
     (tmp_path / "other").mkdir()
     with pytest.raises(DatasetError, match="no such folder"):
         find_pairs(tmp_path / "set")
+
+
+def test_a_region_may_be_a_link_to_a_folder_elsewhere(tmp_path):
+    own_layout(tmp_path / "set", ("a",), toml='region = "fov"')
+    region = put(tmp_path / "other" / "a.png", MASK)
+    (tmp_path / "set" / "fov").symlink_to(region.parent)
+    assert find_pairs(tmp_path / "set")[0].region == tmp_path / "set" / "fov" / "a.png"
 
 
 def test_the_pixel_size_of_the_description_overrides_the_file(tmp_path):
@@ -153,7 +161,7 @@ def test_the_pixel_size_of_the_description_overrides_the_file(tmp_path):
 
 def test_a_pixel_size_for_other_axes_is_an_error(tmp_path):
     own_layout(tmp_path, ("a",), toml="pixel_size = [1, 0.5, 0.25]")
-    with pytest.raises(ImageError, match=r"2 axes in space, but pixel_size in dataset\.toml has 3"):
+    with pytest.raises(ImageError, match=r"2 axes in space, .* 3 pixel sizes; .* \(pixel_size in dataset\.toml"):
         read_pair(find_pairs(tmp_path)[0], BINARY)
 
 
@@ -315,6 +323,45 @@ def test_nnunet_channels_are_joined_and_its_labels_are_the_classes(tmp_path):
     assert np.array_equal(image.pixels, [volume, volume + 1])
     assert np.array_equal(labels.ids, np.where(volume % 3 == 2, IGNORE, volume % 3))
     assert labels.space.affine is not None
+
+
+def test_the_spacing_beside_the_tiffs_of_an_nnunet_case_is_its_pixel_size_in_micrometres(tmp_path):
+    root = nnunet(tmp_path, {"background": 0, "a": 1, "b": 2}, channels=2, suffix=".tif")
+    (root / "imagesTr" / "c_2.json").write_text('{"spacing": [5, 0.5, 0.25]}')
+    (root / "imagesTr" / "c_10.json").write_text('{"spacing": [1.0, 1.0, 1.0]}')  # nnU-Net's word for unknown
+    pairs = find_pairs(root)
+    assert [pair.pixel_size for pair in pairs] == [(5.0, 0.5, 0.25), None]
+    image, labels = read_pair(pairs[0], resolve_spec(pairs).spec)
+    assert (image.space.pixel_size, image.space.unit) == ((5.0, 0.5, 0.25), "micrometer")
+    assert labels.space == image.space
+    (root / "dataset.toml").write_text("[pixel_sizes]\n'c_2' = [4, 1, 1]\n")
+    assert find_pairs(root)[0].pixel_size == (4.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"spacing": [1, 0.5]}', r'"spacing" is \[1, 0\.5\]; it must be three positive numbers'),
+        ('{"spacing": [1, 0.5, 0]}', "three positive numbers"),
+        ('{"spacing": [1, 0.5, "a"]}', "three positive numbers"),
+        ('{"spacing": [1, 0.5, Infinity]}', "three positive numbers"),
+        ('{"spacing": 2}', '"spacing" is 2;'),
+        ("{}", '"spacing" is null;'),
+        ("[5, 0.5, 0.25]", "one JSON object"),
+        ("{", "not valid JSON"),
+    ],
+)
+def test_a_spacing_that_cannot_be_read_names_its_file(tmp_path, content, message):
+    root = nnunet(tmp_path, {"background": 0, "a": 1, "b": 2}, suffix=".tif")
+    (root / "imagesTr" / "c_2.json").write_text(content)
+    with pytest.raises(DatasetError, match=rf"imagesTr/c_2\.json: .*{message}"):
+        find_pairs(root)
+
+
+def test_a_spacing_beside_nifti_says_nothing(tmp_path):
+    root = nnunet(tmp_path, {"background": 0, "a": 1, "b": 2})
+    (root / "imagesTr" / "c_2.json").write_text('{"spacing": [5, 0.5, 0.25]}')
+    assert find_pairs(root)[0].pixel_size is None
 
 
 def test_a_missing_channel_leaves_the_case_out_and_a_lone_image_is_reported(tmp_path):

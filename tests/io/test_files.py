@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,56 @@ def test_a_full_disk_is_a_storage_error_that_names_the_path_and_the_free_bytes(t
         write_and_fail(tmp_path / "a", OSError(errno.ENOSPC, "full"))
     assert caught.value.exit_code == 74
     assert names(tmp_path) == []
+
+
+def fail_to_flush(monkeypatch, code, *, folders):
+    """As on a share: fsync raises `code` for folders only, or for files only."""
+    flush = os.fsync
+
+    def refuse(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == folders:
+            raise OSError(code, os.strerror(code))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF])
+def test_a_file_is_written_where_folders_cannot_be_flushed(tmp_path, monkeypatch, code):
+    fail_to_flush(monkeypatch, code, folders=True)
+    write_whole(tmp_path / "a", b"123")
+    assert (tmp_path / "a").read_bytes() == b"123"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_file_is_written_into_a_folder_that_cannot_be_opened_for_reading(tmp_path, monkeypatch):
+    opened = os.open
+
+    def refuse(path, flags, *more, **options):
+        if path == tmp_path:  # a folder without the right to read; root could read it all the same
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, flags, *more, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    write_whole(tmp_path / "a", b"123")
+    assert (tmp_path / "a").read_bytes() == b"123"
+
+
+@pytest.mark.parametrize(
+    ("code", "folders", "message"),
+    [
+        (errno.EIO, True, "a: writing failed"),
+        (errno.ENOSPC, True, "a: No space left"),
+        (errno.EIO, False, "a: writing failed"),
+        (errno.ENOTSUP, False, "a: writing failed"),
+    ],
+)
+def test_a_failing_or_full_disk_and_a_file_that_cannot_be_flushed_are_errors(
+    tmp_path, monkeypatch, code, folders, message
+):
+    fail_to_flush(monkeypatch, code, folders=folders)
+    with pytest.raises(StorageError, match=message):
+        write_whole(tmp_path / "a", b"123")
 
 
 @pytest.mark.parametrize("make", ["name too long", "folder in the way", "file as folder"])

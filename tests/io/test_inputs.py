@@ -1,6 +1,7 @@
 """An image has the name, the files and the pixel size in prediction that its pair has in training."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +23,9 @@ def put(root, *names):
     return [root / name for name in names]
 
 
-def describe(root, channels):
+def describe(root, channels, suffix=".png"):
     names = {str(number): f"c{number}" for number in range(channels)}
-    content = {"channel_names": names, "labels": {"background": 0, "cell": 1}, "file_ending": ".png"}
+    content = {"channel_names": names, "labels": {"background": 0, "cell": 1}, "file_ending": suffix}
     (root / "dataset.json").write_text(json.dumps(content))
 
 
@@ -109,6 +110,22 @@ def test_the_description_says_the_pixel_size_of_an_image_by_the_name_of_its_pair
     found = find_inputs(path for pair in pairs for path in pair.images)
     sizes = [described_pixel_size(one) for one in found]
     assert sizes == [pair.pixel_size for pair in pairs] == [(0.5, 0.25), *[(1.0, 2.0)] * (len(names) - 1)]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_spacing_of_an_nnunet_case_holds_in_prediction_as_in_training(tmp_path, monkeypatch, channels):
+    names = [f"imagesTr/c_{number:04d}.tif" for number in range(channels)]
+    put(tmp_path, "labelsTr/c.tif", *names, *(name.replace("Tr", "Ts").replace("c_", "n_") for name in names))
+    describe(tmp_path, channels, ".tif")
+    for case in ("imagesTr/c.json", "imagesTs/n.json"):
+        (tmp_path / case).write_text('{"spacing": [5.0, 0.5, 0.25]}')
+    (pair,) = find_pairs(tmp_path)
+    found = find_inputs([tmp_path / "imagesTr" / "c_0000.tif", tmp_path / "imagesTs" / "n_0000.tif"])
+    assert [described_pixel_size(one) for one in found] == [pair.pixel_size] * 2 == [(5.0, 0.5, 0.25)] * 2
+    monkeypatch.chdir(tmp_path / "imagesTr")
+    assert described_pixel_size(find_inputs([Path("c_0000.tif")])[0]) == pair.pixel_size
+    (tmp_path / "dataset.toml").write_text("pixel_size = [1.0, 2.0, 3.0]")
+    assert described_pixel_size(found[0]) == (1.0, 2.0, 3.0)
 
 
 def test_images_that_nobody_has_annotated_are_called_in_the_same_way(tmp_path):

@@ -1,3 +1,4 @@
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -104,6 +105,29 @@ def test_what_cannot_be_a_mask_is_refused(tmp_path, values, message):
     tifffile.imwrite(tmp_path / "a.tif", values, metadata=axes, photometric="minisblack")
     with pytest.raises(LabelError, match=message):
         read_mask(tmp_path / "a.tif")
+
+
+def put_scaled(path, values, dtype):
+    """Save floats as nibabel does below the header of integers: scaled to all that the type can hold."""
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(dtype)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(values, float).reshape(1, -1, 1), np.eye(4), header), path)
+
+
+@pytest.mark.parametrize("top", [1, 2, 5, 100, 200, 254, 255])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
+def test_ids_that_nibabel_has_scaled_are_those_that_were_saved(tmp_path, dtype, top):
+    ids = np.arange(top + 1)
+    put_scaled(tmp_path / "a.nii", ids, dtype)
+    assert read_mask(tmp_path / "a.nii").values.ravel().tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize("values", [np.arange(301), np.linspace(0, 2, 41)], ids=["too many ids", "no ids"])
+def test_of_scaled_values_that_cannot_be_told_the_slope_is_named_with_the_way_out(tmp_path, values):
+    put_scaled(tmp_path / "a.nii", values, np.uint8)
+    slope = f"{values.max() / 255:g}"
+    with pytest.raises(LabelError, match=rf"not whole numbers .*scl_slope = {slope}\); .*save it as integers without"):
+        read_mask(tmp_path / "a.nii")
 
 
 def test_a_folder_of_masks_is_one_object_a_file_in_natural_order(tmp_path):

@@ -72,6 +72,16 @@ def test_alpha_is_dropped_and_other_extra_samples_are_kept(tmp_path):
     assert np.array_equal(read_image(tmp_path / "b.tif").pixels, np.moveaxis(four, -1, 0))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_four_samples_in_planes_are_four_channels_though_tifffile_calls_the_fourth_alpha(tmp_path, dtype):
+    channels = np.stack([*np.moveaxis(COLOUR, -1, 0), PLANE // 2]).astype(dtype)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, channels, photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"])
+    image = read_image(tmp_path / "a.tif")
+    assert not image.is_rgb
+    assert np.array_equal(image.pixels, channels)
+
+
 def test_a_colour_volume_is_channels_first(tmp_path):
     volume = np.stack([COLOUR, 250 - COLOUR])
     tifffile.imwrite(tmp_path / "a.tif", volume, photometric="rgb", metadata={"axes": "ZYXS"})
@@ -208,7 +218,28 @@ def test_the_pixel_size_of_ome_is_given_in_micrometres(tmp_path, unit, factor):
     assert read_image(tmp_path / "a.ome.tif").space.pixel_size == expected
 
 
-@pytest.mark.parametrize("unit", ["um", "micron", "\\u00B5m"])
+@pytest.mark.parametrize("values", [PLANE, COLOUR], ids=["gray", "colour"])
+def test_damaged_ome_xml_costs_the_pixel_size_and_not_the_pixels_of_one_page(tmp_path, values):
+    put_damaged_ome(tmp_path / "a.ome.tif", values, "YXS"[: values.ndim])
+    image = read_image(tmp_path / "a.ome.tif")
+    assert np.array_equal(image.pixels, np.moveaxis(np.atleast_3d(values), -1, 0))
+    assert image.space == Space()
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "CYX"])
+def test_pages_of_which_damaged_ome_xml_does_not_say_what_they_are_are_refused(tmp_path, axes):
+    put_damaged_ome(tmp_path / "a.ome.tif", STACK, axes)
+    with pytest.raises(ImageError, match=r"OME-XML is damaged.* 3 pages are slices, channels or times; .*save it"):
+        read_image(tmp_path / "a.ome.tif")
+
+
+def put_damaged_ome(path, values, axes):
+    metadata = {"axes": axes, "Name": "A and B", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1}
+    tifffile.imwrite(path, values, metadata=metadata, photometric="rgb" if "S" in axes else "minisblack")
+    path.write_bytes(path.read_bytes().replace(b"A and B", b"A  &  B"))
+
+
+@pytest.mark.parametrize("unit", ["um", "micron", "microns", "micrometers", "micrometres", "\\u00B5m"])
 def test_the_pixel_size_of_imagej_is_given_in_micrometres(tmp_path, unit):
     tifffile.imwrite(
         tmp_path / "a.tif",
@@ -218,6 +249,51 @@ def test_the_pixel_size_of_imagej_is_given_in_micrometres(tmp_path, unit):
         metadata={"axes": "ZYX", "unit": unit, "spacing": 1.5},
     )
     assert read_image(tmp_path / "a.tif").space.pixel_size == pytest.approx((1.5, 0.5, 0.25))
+
+
+def put_imagej(path, values, *lines, axes="slices"):
+    """A file of ten pixels a unit with the description that ImageJ writes."""
+    stack = [f"images={len(values)}", f"{axes}={len(values)}"] if values.ndim == 3 else []
+    text = "\n".join(["ImageJ=1.54f", *stack, *lines, "loop=false", ""])
+    tifffile.imwrite(
+        path, values, description=text, metadata=None, resolution=(10, 10), resolutionunit=1, photometric="minisblack"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["unit=micron"], (1.0, 0.1, 0.1)),
+        (["unit=mm"], (1000, 100, 100)),
+        (["unit=micron", "spacing=-0.3"], (0.3, 0.1, 0.1)),
+        (["unit=micron", "zunit=nm", "spacing=300.0"], (0.3, 0.1, 0.1)),
+        (["unit=micron", "zunit=nm"], (0.001, 0.1, 0.1)),
+        (["unit=nm", "yunit=micron", "zunit=mm", "spacing=2.0"], (2000, 0.1, 0.0001)),
+        (["unit=micron", "zunit=pixel"], None),
+        (["unit=cm", "spacing=2.0"], None),
+        ([], None),
+    ],
+)
+def test_a_stack_of_imagej_has_a_depth_of_1_where_it_says_none_and_a_unit_for_each_axis(tmp_path, lines, expected):
+    put_imagej(tmp_path / "a.tif", STACK, *lines)
+    size = read_image(tmp_path / "a.tif").space.pixel_size
+    assert size == (None if expected is None else pytest.approx(expected))
+
+
+def test_the_unsaid_depth_of_imagej_is_no_depth_beside_the_resolution_of_a_printer(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif", STACK, imagej=True, resolution=(40_000, 40_000), metadata={"axes": "ZYX", "unit": "cm"}
+    )
+    assert read_image(tmp_path / "a.tif").space.pixel_size is None
+
+
+def test_pages_of_imagej_that_are_no_slices_have_no_unsaid_depth(tmp_path):
+    put_imagej(tmp_path / "flat.tif", PLANE, "unit=micron")
+    put_imagej(tmp_path / "channels.tif", STACK, "unit=micron", axes="channels")
+    put_imagej(tmp_path / "pages.tif", STACK, "unit=micron", axes="pages")
+    assert read_image(tmp_path / "flat.tif").space.pixel_size == pytest.approx((0.1, 0.1))
+    assert read_image(tmp_path / "channels.tif").space.pixel_size == pytest.approx((0.1, 0.1))
+    assert read_image(tmp_path / "pages.tif").space.pixel_size is None
 
 
 @pytest.mark.parametrize(

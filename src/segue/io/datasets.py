@@ -163,10 +163,11 @@ def read_pair_image(pair: Pair, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
     if pair.pixel_size is not None:
         if len(pair.pixel_size) != first.spatial_axes:
             raise ImageError(
-                f"{first.name}: it has {first.spatial_axes} axes in space, but pixel_size in {FILE_NAME} has "
-                f"{len(pair.pixel_size)} numbers; write one for each axis"
+                f"{first.name}: it has {first.spatial_axes} axes in space, but its data set says "
+                f"{len(pair.pixel_size)} pixel sizes; write one for each axis (pixel_size in {FILE_NAME}, or spacing "
+                "in CASE.json of nnU-Net)"
             )
-        space = replace(space, pixel_size=pair.pixel_size, unit="micrometer")
+        space = space.with_micrometres(pair.pixel_size)
     if len(parts) == 1:
         return replace(first, space=space)
     return Image(pixels=np.concatenate([part.pixels for part in parts]), space=space, name=first.name)

@@ -42,6 +42,9 @@ class Decoded:
     """(N, 3) red, green, blue of each index, if the one channel holds indices into a palette."""
     white: int | None = None
     """The largest value if the file calls 0 white, so that `values` are this minus what is stored."""
+    step: float = 0.0
+    """How far apart neighbouring values are if the file scales whole numbers, 0 if not: what was saved lies up to half
+    a step away."""
     lossy: bool = False
     """True if the compression changes values (JPEG), so that a mask stored like this has invented values."""
 

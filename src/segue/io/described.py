@@ -73,8 +73,8 @@ def _files_beside(root: Path, key: str, name: str, pairs: Sequence[Pair], *, tab
 
     Raises DatasetError if there is no such folder in `root`, or two files for one image.
     """
-    folder = root / name
-    if not folder.resolve().is_relative_to(root.resolve()) or not folder.is_dir():
+    folder = root / name  # which may be a link to elsewhere, but must not be written as a way out of the data set
+    if Path(name).is_absolute() or ".." in Path(name).parts or not folder.is_dir():
         raise DatasetError(f"{root / FILE_NAME}: {key} = {name!r}, but there is no such folder in {root}")
     files = image_files(folder)
     if tables:
@@ -126,4 +126,4 @@ def _with_pixel_sizes(
                     remedy=f'write names without their suffix, * for any letters, such as "{pairs[0].name[:3]}*"',
                 )
             )
-    return [replace(pair, pixel_size=pixel_size_of(pair.name, description)) for pair in pairs]
+    return [replace(pair, pixel_size=pixel_size_of(pair.name, description) or pair.pixel_size) for pair in pairs]

@@ -35,7 +35,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         _flush_to_disk(temporary)
         temporary.replace(path)
-        _flush_to_disk(path.parent)
+        _flush_folder(path.parent)
     except OSError as error:
         raise _as_segue_error(error, path) from error
     finally:
@@ -132,6 +132,19 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush_folder(path: Path) -> None:
+    """Write the names in a folder to the disk, as far as its file system can.
+
+    Some shares (SMB, FUSE, VirtualBox) refuse it, and a folder may be closed to readers: the file itself is on the disk
+    by then, so only a failing or full disk is an error.
+    """
+    try:
+        _flush_to_disk(path)
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _as_segue_error(error: OSError, path: Path) -> SegueError:

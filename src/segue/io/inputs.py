@@ -21,7 +21,7 @@ from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.description import FILE_NAME, pixel_size_of, read_description
 from segue.io.layouts import FRAME, SEQUENCE, annotated_sequences, frame_name
 from segue.io.natural import image_files, stem_of
-from segue.io.nnunet import JSON_NAME, channels_of, files_of_case, read_content
+from segue.io.nnunet import IMAGES_FOLDERS, JSON_NAME, channels_of, files_of_case, read_content, spacing_of
 from segue.io.pairs import IMAGE_FOLDERS, Pair, match
 
 
@@ -81,16 +81,20 @@ def read_input(one: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image:
 def described_pixel_size(one: Input) -> tuple[float, ...] | None:
     """What the dataset.toml of its data set says of the pixels of an image, in micrometres, (z) y x.
 
-    It may also stand beside the image. Raises DatasetError if it is wrong.
+    It may also stand beside the image. In the layout of nnU-Net, what it does not say may stand in CASE.json. Raises
+    DatasetError if one of them is wrong.
     """
     places = (one.root / FILE_NAME, one.file.parent / FILE_NAME)
     description = next((read_description(place) for place in places if place.is_file()), None)
-    return pixel_size_of(one.name, description) if description else None
+    told = pixel_size_of(one.name, description) if description else None
+    folder = one.file.absolute().parent
+    is_case = folder.name in IMAGES_FOLDERS and (folder.parent / JSON_NAME).is_file()
+    return told or (spacing_of(one.name, one.file) if is_case else None)
 
 
 def _nnunet(folder: Path) -> _Rule | None:
     source = folder.parent / JSON_NAME
-    if folder.name not in ("imagesTr", "imagesTs"):
+    if folder.name not in IMAGES_FOLDERS:
         return None
     if not source.is_file():
         return lambda path: Input(name=stem_of(path), files=(path,), root=folder.parent)

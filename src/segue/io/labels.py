@@ -85,7 +85,7 @@ def read_mask(path: Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawM
     if decoded.white is not None:
         values = decoded.white - values
     return RawMask(
-        values=_whole_numbers(values[0], path),
+        values=_whole_numbers(values[0], path, step=decoded.step),
         palette=None if decoded.palette is None else decoded.palette.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]),
         top=int(np.iinfo(values.dtype).max) if values.dtype.kind == "u" else 0,
         lossy=decoded.lossy,
@@ -193,16 +193,26 @@ def _unknown_values(values: NDArray[Any], counts: NDArray[Any], spec: LabelSpec,
     )
 
 
-def _whole_numbers(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
+def _whole_numbers(values: NDArray[Any], path: Path, *, step: float = 0.0) -> NDArray[np.int64]:
+    """The ids that `values` are; where they were scaled in steps of less than 1, those that they were saved from.
+
+    Raises LabelError if they are none.
+    """
     if values.dtype.kind == "f":
         finite = np.isfinite(values)
-        fractional = ~finite | (values != np.rint(np.where(finite, values, 0)))
+        whole = np.rint(np.where(finite, values, 0))
+        # A little more than half a step: the scaled values and the slope are rounded to float32.
+        near = 0.51 * step + 2 * np.finfo(np.float32).eps * np.abs(whole) if 0 < step < 1 else 0
+        fractional = ~finite | (np.abs(values - whole) > near)
         if fractional.any():
             worst = values[fractional][0]
+            scaled = f" because the header scales what is stored (scl_slope = {step:g})" if step else ""
+            plainly = " without scaling (in Python Nifti1Image(mask.astype(np.int32), affine))" if step else ""
             raise LabelError(
                 f"{path}: {int(fractional.sum()):,} pixels of the mask are not whole numbers (such as "
-                f"{worst:g}); a mask holds class or object ids, save it as integers"
+                f"{worst:g}){scaled}; a mask holds class or object ids, save it as integers{plainly}"
             )
+        values = whole
     if values.dtype.kind in "fu" and bool((values >= 2.0**63).any()):
         raise LabelError(f"{path}: the mask holds values of 2^63 and more; number its objects from 1")
     return values.astype(np.int64)

@@ -20,7 +20,7 @@ from segue.errors import DatasetError
 from segue.io.description import Description
 from segue.io.findings import Finding
 from segue.io.natural import image_files, natural_key, stem_of
-from segue.io.nnunet import JSON_NAME, channels_of, describe, files_of_case, read_content
+from segue.io.nnunet import JSON_NAME, channels_of, describe, files_of_case, read_content, spacing_of
 from segue.io.pairs import IMAGE_FOLDERS, MASK_FOLDERS, Pair, match, split_by_ending
 
 SEQUENCE = r"\d{2,3}"
@@ -156,7 +156,8 @@ def _nnunet(root: Path) -> Layout | None:
                 )
             )
             continue
-        pairs.append(Pair(name=case, images=tuple(images.pop(name) for name in names), mask=mask, group=case))
+        files = tuple(images.pop(name) for name in names)
+        pairs.append(Pair(name=case, images=files, mask=mask, group=case, pixel_size=spacing_of(case, files[0])))
     findings += [_alone(path) for path in images.values()]
     return Layout(name="nnU-Net", pairs=pairs, findings=findings, description=describe(content, source=source))
 

@@ -9,6 +9,7 @@ channels.
 import gzip
 import io
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -57,10 +58,11 @@ def decode_nifti(path: Path, *, max_pixels: int) -> Decoded:
         proxy = image.dataobj
         as_stored = proxy.slope == 1 and proxy.inter == 0
         values = proxy.get_unscaled() if as_stored else np.asarray(proxy, np.float32)
+        step = 0.0 if as_stored or proxy.dtype.kind not in "iu" else abs(float(proxy.slope))
         affine = np.array(image.affine, np.float64)
         codes = _affine_codes(image.header, affine)
     affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
-    return _interpret(np.asarray(values), affine, codes)
+    return replace(_interpret(np.asarray(values), affine, codes), step=step)
 
 
 def encode_nifti(path: Path, values: NDArray[Any], *, space: Space, channels: bool = False) -> None:

@@ -1,6 +1,7 @@
 """The raw layout of nnU-Net: what dataset.json says, and which files are the channels of a case."""
 
 import json
+import math
 import re
 from collections.abc import Container
 from pathlib import Path
@@ -11,6 +12,10 @@ from segue.io.description import Description, check_description
 
 JSON_NAME = "dataset.json"
 """The name of the description beside imagesTr/ and labelsTr/."""
+IMAGES_FOLDERS = ("imagesTr", "imagesTs")
+"""Folders of images, annotated or not."""
+_UNKNOWN_SPACING = (1.0, 1.0, 1.0)
+"""What nnU-Net takes, and writes, where nobody has said a spacing."""
 
 
 def read_content(path: Path) -> dict[str, Any]:
@@ -44,6 +49,25 @@ def files_of_case(case: str, suffix: str, *, channels: int, present: Container[s
     if ".nii" not in suffix.lower() and there == [True, False, False]:
         return names[:1]  # a natural image: red, green and blue in one file
     return names
+
+
+def spacing_of(case: str, image: Path) -> tuple[float, ...] | None:
+    """Micrometres along z y x that CASE.json says, beside the TIFF `image` of `case`; None if it says nothing.
+
+    nnU-Net names no unit; its images in TIFF come from microscopes. Raises DatasetError if the file is wrong.
+    """
+    source = image.with_name(f"{case}.json")
+    if image.suffix.lower() not in (".tif", ".tiff") or not source.is_file():
+        return None
+    spacing = read_content(source).get("spacing")
+    numbers = spacing if isinstance(spacing, list) else []
+    if len(numbers) != 3 or not all(type(one) in (int, float) and 0 < one < math.inf for one in numbers):
+        raise DatasetError(
+            f'{source}: "spacing" is {json.dumps(spacing)}; it must be three positive numbers, micrometres along z, y '
+            'and x: {"spacing": [1.0, 0.2, 0.2]}'
+        )
+    found = tuple(float(one) for one in numbers)
+    return None if found == _UNKNOWN_SPACING else found
 
 
 def describe(content: dict[str, Any], *, source: Path) -> Description:

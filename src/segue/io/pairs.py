@@ -40,7 +40,7 @@ class Pair:
     group: str = ""
     """Images of one group never stand on both sides of a split."""
     pixel_size: tuple[float, ...] | None = None
-    """Micrometres along (z) y x, if the data set's description says it; overrides the file."""
+    """Micrometres along (z) y x, if the data set says it beside the image; overrides the file."""
     object_classes: ClassSource | None = None
     """What says the class of each object; None if all objects are of one class."""
 

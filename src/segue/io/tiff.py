@@ -21,11 +21,13 @@ from segue.arrays import Space
 from segue.io.decoded import Decoded, DecodeError, check_claim, check_kind
 from segue.io.scratch import Readable
 from segue.io.tiff_guard import check_contiguous, check_directories, check_segments
-from segue.io.tiff_scale import tiff_space
+from segue.io.tiff_scale import ome_root, tiff_space
 
 _LOSSY = {6, 7, 33007, 34892, 34934, 50001}
 """Compressions that may change values: JPEG in its several codes, lossy JPEG variants, WebP."""
 _MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
+_CHUNKY = 1
+"""Planar configuration in which the samples of a pixel stand side by side."""
 _TILED_FROM = 1024
 """Images with a side longer than this are written in tiles, so that a viewer need not read all of it."""
 _TILE = 256
@@ -54,6 +56,11 @@ def opened(path: Path, *, max_pixels: int) -> Iterator["Layout"]:
     with tifffile.TiffFile(path, _multifile=False) as tif:
         if not tif.series:
             raise DecodeError("it is a TIFF without any image")
+        if tif.is_ome and tif.series[0].kind != "ome" and len(tif.pages) > 1 and ome_root(tif) is None:
+            raise DecodeError(
+                f"its OME-XML is damaged, so nothing says whether its {len(tif.pages)} pages are slices, channels or "
+                "times; open it in the program it came from and save it again"
+            )
         series = _choose(tif)
         plan = _plan_axes(series.axes, series.shape)
         layout = Layout(tif, series, plan)
@@ -250,7 +257,8 @@ def _interpret(values: NDArray[Any], tif: Any, page: Any, *, space: Space) -> De
     photometric, samples = int(page.photometric), int(page.samplesperpixel)
     lossy = int(page.compression) in _LOSSY
     alpha = [int(kind) in (1, 2) for kind in page.extrasamples]
-    if samples > 1 and len(values) == samples and any(alpha):
+    # In planes of their own four samples are four channels: tifffile marks the fourth as alpha without being told.
+    if samples > 1 and len(values) == samples and any(alpha) and int(page.planarconfig) == _CHUNKY:
         keep = [True] * (samples - len(alpha)) + [not is_alpha for is_alpha in alpha]
         values = values[np.array(keep)]
     # ImageJ's tables, inverting ones too, only say how gray values are to be shown, so the values stay what they are.

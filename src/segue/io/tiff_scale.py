@@ -7,26 +7,24 @@ from typing import Any
 from segue.arrays import Space
 
 _MICROMETRES = {
-    "pm": 1e-06,
-    "nm": 0.001,
-    "nanometer": 0.001,
-    "Å": 0.0001,
-    "angstrom": 0.0001,
-    "mm": 1000.0,
-    "millimeter": 1000.0,
-    "cm": 10000.0,
-    "centimeter": 10000.0,
-    "m": 1000000.0,
-    "meter": 1000000.0,
-    "inch": 25400.0,
-    "in": 25400.0,
-    **dict.fromkeys(("µm", "μm", "um", "micron", "microns", "micrometer", "micrometre"), 1.0),
-    **dict.fromkeys(("\\u00B5m", "\\u00b5m", "\\u03bcm"), 1.0),
+    "pm": 1e-6,
+    "nm": 1e-3,
+    "mm": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+    **dict.fromkeys(("µm", "μm", "um", "\\u00B5m", "\\u00b5m", "\\u03bcm", "micron", "microns"), 1.0),
+    **dict.fromkeys(("Å", "angstrom", "angstroms"), 1e-4),
+    **dict.fromkeys(("in", "inch", "inches"), 25_400.0),
+    **{
+        f"{prefix}{meter}": factor
+        for prefix, factor in {"nano": 1e-3, "micro": 1.0, "milli": 1e3, "centi": 1e4, "": 1e6}.items()
+        for meter in ("meter", "metre", "meters", "metres")
+    },
 }
 """Length units as OME and ImageJ write them; the backslash forms are what ImageJ makes of the micro sign."""
 
-_OF_PRINTERS = {"inch", "in", "cm", "centimeter"}
-"""Units in which ImageJ carries on the resolution of a screen or a printer."""
+_OF_PRINTERS = {25_400.0, 10_000.0}
+"""Micrometres in an inch and a centimetre, in which ImageJ carries on the resolution of a screen or a printer."""
 
 LARGEST_TRUSTED = 5.0
 """Micrometres. A plain resolution tag, or ImageJ's in inches or centimetres, is believed only if its pixel is smaller
@@ -44,7 +42,7 @@ def tiff_space(tif: Any, series: Any, *, spatial_axes: int) -> Space:
         position = next(number for number, one in enumerate(tif.series) if one is series)
         sizes = _ome_sizes(tif, position)
     elif tif.is_imagej:
-        sizes = _imagej_sizes(tif, series.keyframe)
+        sizes = _imagej_sizes(tif, series)
     else:
         sizes = _tag_sizes(series.keyframe)
     wanted = sizes[-spatial_axes:]
@@ -57,11 +55,19 @@ Sizes = tuple[float | None, float | None, float | None]
 """Micrometres along z, y, x; None where unknown."""
 
 
-def _ome_sizes(tif: Any, index: int) -> Sizes:
+def ome_root(tif: Any) -> Any:
+    """The root element of the OME-XML of `tif`; None if it is damaged (a bare & in a name is enough)."""
     from xml.etree import ElementTree
 
-    root = ElementTree.fromstring(tif.ome_metadata)  # noqa: S314 - expat limits entity expansion
-    images = [element for element in root if element.tag.rpartition("}")[2] == "Image"]
+    try:
+        return ElementTree.fromstring(tif.ome_metadata)  # noqa: S314 - expat limits entity expansion
+    except ElementTree.ParseError:
+        return None
+
+
+def _ome_sizes(tif: Any, index: int) -> Sizes:
+    root = ome_root(tif)
+    images = [] if root is None else [element for element in root if element.tag.rpartition("}")[2] == "Image"]
     if not 0 <= index < len(images):
         return (None, None, None)
     pixels = next((element for element in images[index] if element.tag.rpartition("}")[2] == "Pixels"), None)
@@ -76,18 +82,29 @@ def _ome_sizes(tif: Any, index: int) -> Sizes:
     return (size("Z"), size("Y"), size("X"))
 
 
-def _imagej_sizes(tif: Any, page: Any) -> Sizes:
+def _imagej_sizes(tif: Any, series: Any) -> Sizes:
     metadata = tif.imagej_metadata or {}
-    unit = str(metadata.get("unit", ""))
-    factor = _MICROMETRES.get(unit)
-    if factor is None:
+    unit = metadata.get("unit", "")
+    in_z, in_y, in_x = (_MICROMETRES.get(str(metadata.get(key, unit))) for key in ("zunit", "yunit", "unit"))
+    y, x = (_pixels_per_unit(series.keyframe, tag) for tag in ("YResolution", "XResolution"))
+    z = _number(metadata.get("spacing", _unsaid_spacing(metadata, series, unit=in_z)))
+    sizes = (
+        None if z is None or in_z is None else abs(z) * in_z,
+        None if y is None or in_y is None else in_y / y,
+        None if x is None or in_x is None else in_x / x,
+    )
+    if in_x in _OF_PRINTERS and max(sizes[1] or 0, sizes[2] or 0) >= LARGEST_TRUSTED:
         return (None, None, None)
-    depth = _number(metadata.get("spacing"))
-    per_unit = (_pixels_per_unit(page, tag) for tag in ("YResolution", "XResolution"))
-    y, x = (None if one is None else factor / one for one in per_unit)
-    if unit in _OF_PRINTERS and max(y or 0, x or 0) >= LARGEST_TRUSTED:
-        return (None, None, None)
-    return (None if depth is None else abs(depth) * factor, y, x)
+    return sizes
+
+
+def _unsaid_spacing(metadata: dict[str, Any], series: Any, *, unit: float | None) -> float | None:
+    """What a description without `spacing` means: ImageJ leaves out a depth of 1. None if nobody has set a depth.
+
+    Beside a resolution of printers the 1 is only ImageJ's default.
+    """
+    slices = dict(zip(series.axes, series.shape, strict=True)).get("Z", 1)
+    return 1.0 if "ImageJ" in metadata and slices > 1 and unit not in _OF_PRINTERS else None
 
 
 def _tag_sizes(page: Any) -> Sizes:

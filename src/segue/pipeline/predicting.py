@@ -206,7 +206,7 @@ def _with_known_size(image: Image, source: Input, given: tuple[float, ...] | Non
             "number for all axes, or one for each"
         )
     sizes = size * image.spatial_axes if len(size) == 1 else size
-    return replace(image, space=replace(image.space, pixel_size=sizes, unit="micrometer"))
+    return replace(image, space=image.space.with_micrometres(sizes))
 
 
 def _too_large(source: Path) -> ImageError:
