@@ -432,6 +432,96 @@ def test_a_colour_for_each_object_makes_objects():
     assert len(np.unique(apply_spec(masks[0], decision.spec).ids)) == 26
 
 
+def coloured_objects(rng, background, *, outlines=False, count=3):
+    """Masks with discs in colours of their own on one background, and the truth."""
+    truths = [discs(rng, 12, radius=(4, 7)) for _ in range(count)]
+    masks = []
+    for ids in truths:
+        values = coloured(ids, [background, *rng.integers(1, 2**24 - 1, 12)])
+        if outlines:
+            values[ndimage.maximum_filter(ids, 3) != ndimage.minimum_filter(ids, 3)] = 0
+        masks.append(RawMask(values=values, coding="colour", name="m"))
+    return masks, truths
+
+
+@pytest.mark.parametrize("kind", [None, "objects"])
+@pytest.mark.parametrize("background", [0xFFFFFF, 0x440154])
+def test_the_colour_around_coloured_objects_is_their_background(kind, background):
+    masks, truths = coloured_objects(np.random.default_rng(0), background)
+    decision = decide([summarise(one) for one in masks], kind=kind)
+    assert decision.spec.kind == "objects"
+    assert decision.spec.values == {background: 0}
+    assert f'"#{background:06x}" is the background' in decision.sentence
+    assert decision.findings == ()
+    for mask, ids in zip(masks, truths, strict=True):
+        assert np.array_equal(apply_spec(mask, decision.spec).ids > 0, ids > 0)
+
+
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_white_around_coloured_objects_with_black_outlines_is_background_and_so_are_the_outlines(kind):
+    masks, truths = coloured_objects(np.random.default_rng(0), 0xFFFFFF, outlines=True)
+    decision = decide([summarise(one) for one in masks], kind=kind)
+    assert '"#ffffff" and black are the background' in decision.sentence
+    for mask, ids in zip(masks, truths, strict=True):
+        inside = ndimage.minimum_filter(ids, 3) == ndimage.maximum_filter(ids, 3)
+        assert np.array_equal(apply_spec(mask, decision.spec).ids > 0, (ids > 0) & inside)
+
+
+def dense(rng, cells=12):
+    """(SIZE, SIZE) of cells that leave no gap, numbered from 1."""
+    seeds = rng.integers(0, SIZE, (cells, 2))
+    return np.linalg.norm(np.indices((SIZE, SIZE))[:, None] - seeds.T[:, :, None, None], axis=0).argmin(axis=0) + 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_black_gaps_between_dense_coloured_cells_stay_their_only_background(seed, count, kind):
+    rng = np.random.default_rng(seed)
+    masks = []
+    for _ in range(count):
+        ids = dense(rng)
+        ids[ndimage.maximum_filter(ids, 3) != ndimage.minimum_filter(ids, 3)] = 0
+        masks.append(RawMask(values=coloured(ids, [0, *rng.integers(1, 2**24, 12)]), coding="colour", name="m"))
+    spec = decide([summarise(one) for one in masks], kind=kind).spec
+    assert (spec.kind, spec.values) == ("objects", {})
+
+
+@pytest.mark.parametrize("background", [1, 255])
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_a_number_around_numbered_objects_is_their_background_where_no_mask_holds_0(background, kind):
+    rng = np.random.default_rng(0)
+    truths = [discs(rng, 25, radius=(3, 6)) for _ in range(3)]
+    masks = [np.where(ids == 0, background, ids + 1) for ids in truths]
+    decision = decided(masks, kind=kind)
+    assert (decision.spec.kind, decision.spec.values) == ("objects", {background: 0})
+    assert decision.findings == ()
+    assert np.array_equal(apply_spec(raws(masks)[0], decision.spec).ids > 0, truths[0] > 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_dense_numbered_cells_without_a_background_have_none_and_a_warning_names_the_largest(seed, count, kind):
+    rng = np.random.default_rng(seed)
+    masks = [dense(rng, 30) for _ in range(count)]
+    decision = decided(masks, kind=kind)
+    largest = np.bincount(masks[0].ravel()).argmax()
+    assert (decision.spec.kind, decision.spec.values) == ("objects", {})
+    assert [one.severity for one in decision.findings] == ["warning"]
+    assert f"{largest}, the most frequent value of this mask, is taken for an object" in decision.findings[0].reason
+    assert f"values = {{ {largest} = 0 }}" in decision.findings[0].remedy
+
+
+def test_a_number_around_objects_beside_lines_of_0_is_named_in_a_warning():
+    rng = np.random.default_rng(0)
+    ids = [discs(rng, 25, radius=(3, 6)) for _ in range(3)]
+    edges = [ndimage.maximum_filter(one, 3) != ndimage.minimum_filter(one, 3) for one in ids]
+    decision = decided([np.where(edge, 0, one + 1) for edge, one in zip(edges, ids, strict=True)], kind="objects")
+    assert decision.spec.values == {}
+    assert "only 0 is taken for background, and 1, the most frequent" in decision.findings[0].reason
+
+
 @pytest.mark.parametrize("value", [0, 1, 255])
 def test_masks_of_one_single_value_are_a_guess(value):
     decision = decided([np.full((8, 8), value), np.full((8, 8), value)])

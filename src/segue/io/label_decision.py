@@ -33,6 +33,10 @@ CODE_GAP = 10
 other."""
 _EVEN = 2
 """Steps between even gray codes differ by no more than this: 0, 128, 255."""
+_WHITE = 0xFFFFFF
+"""The only colour that may be the background of coloured objects where black occurs too, as in their outlines."""
+_LEAST_BORDER = 1 / 3
+"""A background has at least this share of the border of each image."""
 _MANY = 20
 """A mask with more single-piece values than this shows objects."""
 
@@ -67,18 +71,21 @@ def decide(
         raise LabelError("there is no mask to learn the meaning of values from; add masks")
     coding = common_coding(summaries)
     masks = [without(recoded(one, coding), ignore) for one in summaries]
+    ground = _ground_of_objects(masks, coding)
     if kind == "objects":
-        named = classes or ("background", "object")
-        spec = LabelSpec(kind="objects", classes=named, ignore=ignore, coding=coding)
-        sentence = "The masks hold objects, as dataset.toml or the layout of the folders says."
-        return Decision(spec=spec, confidence="sure", sentence=sentence, findings=_told_objects_findings(masks))
+        why = ", as dataset.toml or the layout of the folders says"
+        findings = (*_told_objects_findings(masks, ground), *_ground_findings(masks, ground, coding))
+        spec = _object_spec(ground, classes=classes, ignore=ignore, coding=coding)
+        sentence = _objects_sentence(masks, ground, coding, why)
+        return Decision(spec=spec, confidence="sure", sentence=sentence, findings=findings)
     codes, reason = main_values(masks)
     findings = () if reason is None else (_codes_finding(masks, codes, coding, reason),)
     snapped = reason is not None
     background, others = _background(masks, codes, coding)
     doubts: list[str] = []
     if kind is None and classes is None and not snapped:
-        what, why, confidence = _judge(masks, background, others, coding)
+        judged = background if ground == 0 else ground
+        what, why, confidence = _judge(masks, judged, [code for code in codes if code != judged], coding)
         if what == "classes":
             doubts = _doubts(masks, background, others, coding)
     else:
@@ -89,8 +96,10 @@ def decide(
     if doubts:
         confidence, why = "guess", f"{why}; but {', and '.join(doubts)}"
     if what == "objects":
-        spec = LabelSpec(kind="objects", classes=("background", "object"), ignore=ignore, coding=coding)
-        sentence = f'The masks hold objects: {why}. If they hold classes, write labels = "classes" in dataset.toml.'
+        spec = _object_spec(ground, classes=None, ignore=ignore, coding=coding)
+        sentence = _objects_sentence(masks, ground, coding, f": {why}")
+        sentence += ' If they hold classes, write labels = "classes" in dataset.toml.'
+        findings = (*findings, *_ground_findings(masks, ground, coding))
         return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
     spec = _class_spec(
         [background, *others], classes=classes, ignore=ignore, coding=coding, snap=snapped, told=kind == "classes"
@@ -191,7 +200,7 @@ def _looks_unannotated(others: Sequence[int], coding: Coding) -> bool:
     return coding == "gray" and 255 in others and small
 
 
-def _told_objects_findings(masks: Sequence[MaskSummary]) -> tuple[Finding, ...]:
+def _told_objects_findings(masks: Sequence[MaskSummary], ground: int) -> tuple[Finding, ...]:
     """A warning if masks of objects, as somebody said, are binary. Raises LabelError if they are JPEG files."""
     lossy = [one for one in masks if one.lossy and len(one.values) > 2]
     if lossy:
@@ -199,15 +208,15 @@ def _told_objects_findings(masks: Sequence[MaskSummary]) -> tuple[Finding, ...]:
             f"{lossy[0].name}: the mask should hold objects but is a JPEG file, whose compression mixes their numbers; "
             "export the masks again as PNG or TIFF"
         )
-    found = {int(value) for one in masks for value in one.values if value != 0}
-    several = [one for one in masks if (one.pieces[one.values != 0] > 1).any()]
+    found = {int(value) for one in masks for value in one.values if value != ground}
+    several = [one for one in masks if (one.pieces[one.values != ground] > 1).any()]
     if len(found) != 1 or not several:
         return ()
     return (
         Finding(
             severity="warning",
             file=several[0].name,
-            reason=f"the masks are binary (0 and {found.pop()}), so all objects of a mask count as one",
+            reason=f"the masks are binary ({ground} and {found.pop()}), so all objects of a mask count as one",
             remedy="touching objects cannot be told apart in such masks: give each object a number of its own, or "
             'write labels = "classes"',
         ),
@@ -265,6 +274,65 @@ def _background(masks: Sequence[MaskSummary], codes: Sequence[int], coding: Codi
         totals = {code: sum(int(one.counts[one.values == code].sum()) for one in masks) for code in codes}
         background = max(codes, key=lambda code: totals[code])
     return background, [code for code in codes if code != background]
+
+
+def _ground_of_objects(masks: Sequence[MaskSummary], coding: Coding) -> int:
+    """The background of masks of objects: 0, unless another value surrounds the objects and 0 does not occur.
+
+    Objects in colour may have black outlines, so white that surrounds them is the background even then.
+    """
+    around = _surrounding(masks)
+    if around is None or (_holds_zero(masks) and (coding, around) != ("colour", _WHITE)):
+        return 0
+    return around
+
+
+def _holds_zero(masks: Sequence[MaskSummary]) -> bool:
+    return any((one.values == 0).any() for one in masks)
+
+
+def _surrounding(masks: Sequence[MaskSummary]) -> int | None:
+    """The value that in each mask has most pixels and much of the border, as no object has; None if there is none.
+
+    Masks of a single value say nothing of it.
+    """
+    telling = [one for one in masks if len(one.values) > 1]
+    most = {int(one.values[one.counts.argmax()]) for one in telling}
+    wide = all(one.border[one.counts.argmax()] >= _LEAST_BORDER * one.border.sum() for one in telling)
+    return most.pop() if len(most) == 1 and wide else None
+
+
+def _ground_findings(masks: Sequence[MaskSummary], ground: int, coding: Coding) -> tuple[Finding, ...]:
+    """A warning if what is taken for an object may be the background."""
+    around = _surrounding(masks)
+    several = [one for one in masks if len(one.values) > 1]
+    if around == ground or not several or (around is None and _holds_zero(masks)):
+        return ()
+    first = several[0]
+    value = int(first.values[first.counts.argmax()]) if around is None else around
+    shown = show_value(value, coding)
+    lacks = "no mask holds 0, so nothing is background" if around is None else "only 0 is taken for background"
+    return (
+        Finding(
+            severity="warning",
+            file=first.name,
+            reason=f"{lacks}, and {shown}, the most frequent value of this mask, is taken for an object",
+            remedy=f"if {shown} is the background, write values = {{ {shown} = 0 }} in dataset.toml",
+        ),
+    )
+
+
+def _object_spec(ground: int, *, classes: tuple[str, ...] | None, ignore: frozenset[int], coding: Coding) -> LabelSpec:
+    values = {ground: 0} if ground != 0 else {}
+    named = classes or ("background", "object")
+    return LabelSpec(kind="objects", classes=named, values=values, ignore=ignore, coding=coding)
+
+
+def _objects_sentence(masks: Sequence[MaskSummary], ground: int, coding: Coding, why: str) -> str:
+    if ground == 0:
+        return f"The masks hold objects{why}."
+    also = " and black are" if coding == "colour" and _holds_zero(masks) else " is"
+    return f"The masks hold objects{why}; {show_value(ground, coding)}{also} the background."
 
 
 def _codes_finding(masks: Sequence[MaskSummary], codes: Sequence[int], coding: Coding, reason: str) -> Finding:
