@@ -5,6 +5,7 @@ import pytest
 from PIL import Image as Pillow
 from scipy import ndimage
 
+from segue.arrays import IGNORE
 from segue.errors import LabelError
 from segue.io.label_decision import decide
 from segue.io.label_evidence import summarise
@@ -542,6 +543,59 @@ def test_an_ignored_value_takes_no_part_in_the_decision():
     decision = decided([mask], ignore=frozenset({7}))
     assert decision.spec.values == {0: 0, 1: 1}
     assert decision.spec.ignore == {7}
+
+
+WHITE, RED, BLUE = 0xFFFFFF, 0xFF0000, 0x0000FF
+
+
+def with_white(ids, colours, white):
+    """A mask of `colours` whose first rows are `white`."""
+    values = coloured(ids, colours)
+    values[:10] = white
+    return values
+
+
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_a_gray_colour_to_ignore_is_its_level_in_gray_masks(kind):
+    mask = with_white(blobs(np.random.default_rng(11), 2), [0, 128], 255)
+    decision = decided([mask], kind=kind, ignore=frozenset({WHITE}), ignore_coding="colour")
+    assert (decision.spec.coding, decision.spec.ignore) == ("gray", frozenset({255}))
+    assert np.array_equal(apply_spec(raws([mask])[0], decision.spec).ids == IGNORE, mask == 255)
+
+
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_a_number_to_ignore_is_its_gray_in_masks_of_colours(kind):
+    mask = with_white(blobs(np.random.default_rng(11), 3), [0, RED, BLUE], WHITE)
+    raw = raws([mask], coding="colour")[0]
+    spec = decide([summarise(raw)], kind=kind, ignore=frozenset({255})).spec
+    assert (spec.coding, spec.ignore) == ("colour", frozenset({WHITE}))
+    assert np.array_equal(apply_spec(raw, spec).ids == IGNORE, mask == WHITE)
+
+
+def test_a_colour_to_ignore_makes_colours_of_the_indices_of_a_palette():
+    raw = indexed(blobs(np.random.default_rng(11), 3), (2, 0, 1))
+    spec = decide([summarise(raw)], ignore=frozenset({RED}), ignore_coding="colour").spec
+    assert (spec.coding, spec.values, spec.ignore) == ("colour", {0: 0, 0x00FF00: 1}, frozenset({RED}))
+
+
+def test_a_number_to_ignore_in_masks_whose_palettes_differ_is_an_error():
+    ids = blobs(np.random.default_rng(11), 3)
+    summaries = [summarise(indexed(ids, order)) for order in [(0, 1, 2), (2, 0, 1)]]
+    with pytest.raises(LabelError, match="ignore holds the number 2, but the masks are coloured; write the colour"):
+        decide(summaries, ignore=frozenset({2}))
+
+
+def test_a_colour_to_ignore_in_masks_of_large_numbers_is_an_error():
+    with pytest.raises(LabelError, match='holds the colour "#ffffff", but the masks hold numbers such as 300; write'):
+        decided([np.array([[0, 255, 300]])], ignore=frozenset({WHITE}), ignore_coding="colour")
+
+
+@pytest.mark.parametrize(("ignore", "named"), [({7}, None), ({8}, "8"), ({7, 8, 9}, "8 and 9")])
+def test_a_value_to_ignore_that_no_mask_holds_is_named_in_a_warning(ignore, named):
+    mask = (discs(np.random.default_rng(11), 5) > 0).astype(np.int64)
+    mask[:10] = 7
+    reasons = [one.reason for one in decided([mask, mask > 0], ignore=frozenset(ignore)).findings]
+    assert reasons == ([] if named is None else [f"ignore names {named}, which no mask holds"])
 
 
 def test_a_255_beside_small_numbers_is_a_class_only_as_a_guess_that_offers_to_ignore_it():

@@ -125,12 +125,14 @@ def spec_from(pairs: Pairs, summaries: Sequence[MaskSummary]) -> Decision:
     if spec is not None:
         told = "dataset.json" if pairs.layout == "nnU-Net" else FILE_NAME
         return Decision(spec=spec, confidence="sure", sentence=f"The masks hold {spec.kind}, as {told} says.")
+    ignore, ignore_coding = ignored_values(pairs.description, source=source)
     try:
         return decide(
             summaries,
             kind=pairs.description.labels,
             classes=pairs.description.classes,
-            ignore=ignored_values(pairs.description, source=source),
+            ignore=ignore,
+            ignore_coding=ignore_coding,
         )
     except LabelError as error:
         raise LabelError(f"{pairs.root}: {error}") from error

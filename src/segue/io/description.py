@@ -170,9 +170,10 @@ def explicit_spec(description: Description, *, source: Path) -> LabelSpec | None
     )
 
 
-def ignored_values(description: Description, *, source: Path) -> frozenset[int]:
-    """The raw values (or packed colours) that mean "not annotated"."""
-    return frozenset(_raw_values(_as_list(description.ignore), "ignore", source)[0])
+def ignored_values(description: Description, *, source: Path) -> tuple[frozenset[int], Coding]:
+    """The raw values (or packed colours) that mean "not annotated", and which of the two they are."""
+    values, coding = _raw_values(_as_list(description.ignore), "ignore", source)
+    return frozenset(values), coding
 
 
 def _class_names(names: tuple[str, ...] | None, ids: set[int], source: Path) -> tuple[str, ...]:

@@ -60,17 +60,20 @@ def decide(
     kind: LabelKind | None = None,
     classes: tuple[str, ...] | None = None,
     ignore: frozenset[int] = frozenset(),
+    ignore_coding: Coding = "gray",
 ) -> Decision:
     """Decide from the evidence of all masks what their values mean; `kind`, `classes` and `ignore` are given
-    facts.
+    facts, and `ignore_coding` says whether values to ignore were written as numbers or as colours.
 
     Raises LabelError if there is no mask, if the masks are none (images, or smoothed masks), or if the facts and
     the masks contradict each other.
     """
     if not summaries:
         raise LabelError("there is no mask to learn the meaning of values from; add masks")
-    coding = common_coding(summaries)
-    masks = [without(recoded(one, coding), ignore) for one in summaries]
+    coding, ignore = _common_terms(summaries, ignore, ignore_coding)
+    masks = [recoded(one, coding) for one in summaries]
+    unused = _unused_findings(masks, ignore, coding) if kind != "objects" else ()  # of objects not all masks are seen
+    masks = [without(one, ignore) for one in masks]
     ground = _ground_of_objects(masks, coding)
     if kind == "objects":
         why = ", as dataset.toml or the layout of the folders says"
@@ -79,7 +82,7 @@ def decide(
         sentence = _objects_sentence(masks, ground, coding, why)
         return Decision(spec=spec, confidence="sure", sentence=sentence, findings=findings)
     codes, reason = main_values(masks)
-    findings = () if reason is None else (_codes_finding(masks, codes, coding, reason),)
+    findings = unused if reason is None else (*unused, _codes_finding(masks, codes, coding, reason))
     snapped = reason is not None
     background, others = _background(masks, codes, coding)
     doubts: list[str] = []
@@ -109,6 +112,54 @@ def decide(
     if kind is None and classes is None:
         sentence += ' If each value is an object of its own, write labels = "objects" in dataset.toml.'
     return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
+
+
+def _common_terms(
+    summaries: Sequence[MaskSummary], ignore: frozenset[int], ignore_coding: Coding
+) -> tuple[Coding, frozenset[int]]:
+    """The coding of all masks, and the values to ignore in it.
+
+    Gray levels and gray colours are turned into each other; other colours make colours of the masks. Raises LabelError
+    where the number of a value does not say its colour, or the colour not its number.
+    """
+    coding = common_coding(summaries)
+    if not ignore or coding == ignore_coding:
+        return coding, ignore
+    indexed = any(one.colours is not None for one in summaries)
+    first = show_value(min(ignore), ignore_coding)
+    if coding == "colour":
+        if indexed or min(ignore) < 0 or max(ignore) > 255:
+            raise LabelError(
+                f"ignore holds the number {first}, but the masks are coloured; write the colour of the pixels to "
+                'ignore, such as ignore = "#ffffff"'
+            )
+        return coding, frozenset(value * 0x010101 for value in ignore)
+    odd = next((int(value) for one in summaries for value in one.values if not 0 <= value <= 255), None)
+    if odd is not None:
+        raise LabelError(
+            f"ignore holds the colour {first}, but the masks hold numbers such as {odd}; write the number of the "
+            "pixels to ignore, such as ignore = 255"
+        )
+    levels = frozenset(value & 0xFF for value in ignore)
+    if not indexed and {level * 0x010101 for level in levels} == ignore:
+        return coding, levels
+    return ignore_coding, ignore
+
+
+def _unused_findings(masks: Sequence[MaskSummary], ignore: frozenset[int], coding: Coding) -> tuple[Finding, ...]:
+    """A warning if a value to ignore occurs in none of the masks."""
+    unused = sorted(value for value in ignore if not any((one.values == value).any() for one in masks))
+    if not unused:
+        return ()
+    shown = " and ".join(show_value(value, coding) for value in unused[:_MOST_SHOWN])
+    return (
+        Finding(
+            severity="warning",
+            file="dataset.toml",
+            reason=f"ignore names {shown}, which no mask holds",
+            remedy="nothing is ignored by it; write the value that pixels without annotation have in the masks",
+        ),
+    )
 
 
 def _judge(
