@@ -137,3 +137,16 @@ def test_volumes_are_examined(tmp_path):
     assert fingerprint is not None
     assert fingerprint.spatial_axes == 3
     assert fingerprint.median_shape == (8, 32, 32)
+
+
+@pytest.mark.parametrize("reader", ["read_mask", "measure_image"])
+def test_a_file_for_which_memory_does_not_suffice_is_named(tmp_path, monkeypatch, reader):
+    def no_memory(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(f"segue.fingerprint.examination.{reader}", no_memory)
+    errors = examine(find_pairs(write_set(tmp_path, cells(1)))).errors
+    folder = "masks" if reader == "read_mask" else "images"
+    assert [(one.file, one.reason) for one in errors] == [
+        (str(tmp_path / folder / "t0.tif"), "there is not enough memory to examine it")
+    ]

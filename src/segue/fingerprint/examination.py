@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from segue.arrays import Image, Labels
 from segue.errors import DataError, LabelError, MissingInputError, SegueError
 from segue.fingerprint import rules
 from segue.fingerprint.alignment import measure_alignment
@@ -136,7 +137,7 @@ def _summarise_mask(pair: Pair) -> MaskSummary | Hit | None:
         return None
     try:
         return summarise(read_mask(pair.mask))
-    except (DataError, MissingInputError) as error:
+    except (DataError, MissingInputError, MemoryError) as error:
         return _unusable(error, file=str(pair.mask))
 
 
@@ -151,10 +152,14 @@ def _examine_pair(item: tuple[int, Pair], spec: LabelSpec) -> Examined | list[Hi
     index, pair = item
     try:
         image, labels = read_pair(pair, spec)
+        return _examined(index, pair, image, labels)
     except LabelError as error:
         return [_unusable(error, file=str(pair.mask or pair.images[0])), *_judge_image(pair)]
-    except (DataError, MissingInputError) as error:
+    except (DataError, MissingInputError, MemoryError) as error:
         return [_unusable(error, file=str(pair.images[0]))]
+
+
+def _examined(index: int, pair: Pair, image: Image, labels: Labels) -> Examined:
     return Examined(
         index=index,
         name=pair.name,
@@ -174,13 +179,15 @@ def _judge_image(pair: Pair) -> list[Hit]:
     for path in pair.images:
         try:
             hits += judge_image(measure_image(read_image(path)), file=str(path))
-        except (DataError, MissingInputError) as error:
+        except (DataError, MissingInputError, MemoryError) as error:
             hits.append(_unusable(error, file=str(path)))
     return hits
 
 
-def _unusable(error: SegueError, *, file: str) -> Hit:
+def _unusable(error: SegueError | MemoryError, *, file: str) -> Hit:
     """The message of an error as a finding about `file`."""
+    if isinstance(error, MemoryError):
+        return Hit(rule=rules.UNUSABLE, file=file, detail="there is not enough memory to examine it")
     return Hit(rule=rules.UNUSABLE, file=file, detail=_without_name(error, file=file))
 
 

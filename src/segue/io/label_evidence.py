@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.io.labels import Coding, RawMask, as_coding
+from segue.ranks import ranked
 
 _SPECK = 4
 """Pieces of no more pixels than this are slips of the brush, and a value with no more of them tells nothing."""
@@ -50,8 +51,7 @@ def summarise(raw: RawMask) -> MaskSummary:
     """Gather the evidence of one mask."""
     from scipy import ndimage
 
-    values, where, counts = np.unique(raw.values, return_inverse=True, return_counts=True)
-    rank = where.reshape(raw.values.shape).astype(np.int32)
+    values, rank, counts = ranked(raw.values)
     is_inner = ndimage.minimum_filter(rank, size=3) == ndimage.maximum_filter(rank, size=3)
     is_between = (ndimage.minimum_filter(rank, size=5) < rank) & (rank < ndimage.maximum_filter(rank, size=5))
     return MaskSummary(
@@ -59,7 +59,7 @@ def summarise(raw: RawMask) -> MaskSummary:
         coding=raw.coding,
         lossy=raw.lossy,
         values=values,
-        counts=counts.astype(np.int64),
+        counts=counts,
         inner=np.bincount(rank[is_inner], minlength=len(values)).astype(np.int64),
         between=np.bincount(rank[is_between], minlength=len(values)).astype(np.int64),
         pieces=_count_pieces(_middle(rank), len(values)),
