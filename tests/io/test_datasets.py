@@ -230,13 +230,13 @@ def test_a_description_without_values_is_completed_from_the_masks(tmp_path):
 
 
 def test_objects_are_taken_at_their_word_too_and_a_late_coloured_mask_is_named(tmp_path):
-    pairs = find_pairs(own_layout(tmp_path, "abcdefgh", toml='labels = "objects"'))
-    put(tmp_path / "masks" / "h.png", np.stack([MASK, MASK, MASK * 0], axis=-1))
+    pairs = find_pairs(own_layout(tmp_path, "abcdefghijklmnop", toml='labels = "objects"'))
+    put(tmp_path / "masks" / "p.png", np.stack([MASK, MASK, MASK * 0], axis=-1))
     spec = resolve_spec(pairs).spec
     assert spec.kind == "objects"
     assert set(np.unique(read_pair(pairs[0], spec)[1].ids)) == {0, 255}
-    with pytest.raises(LabelError, match=r"h\.png: the mask is coloured"):
-        read_pair(pairs[7], spec)
+    with pytest.raises(LabelError, match=r"p\.png: the mask is coloured"):
+        read_pair(pairs[15], spec)
 
 
 def test_classes_that_do_not_fit_the_masks_are_an_error_that_names_the_folder(tmp_path):

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from segue.arrays import Image, Labels
@@ -16,8 +17,7 @@ from segue.fingerprint.hounsfield import annotated_values
 from segue.fingerprint.measures import measure_image, measure_labels
 from segue.fingerprint.rules import Hit, as_hit, by_severity, to_findings
 from segue.fingerprint.summary import Fingerprint, summarise_set
-from segue.io.datasets import Pair, Pairs, read_pair, spec_from
-from segue.io.description import FILE_NAME, explicit_spec
+from segue.io.datasets import Pair, Pairs, read_pair, spec_from, telling_masks
 from segue.io.findings import Finding
 from segue.io.images import read_image
 from segue.io.label_decision import Decision
@@ -109,12 +109,11 @@ def _give_up(
 def _decide(pairs: Pairs, hits: list[Hit]) -> Decision | None:
     """What the masks mean; None, with the reason in `hits`, if that cannot be found out."""
     summaries: list[MaskSummary] = []
-    if explicit_spec(pairs.description, source=pairs.root / FILE_NAME) is None:
-        for outcome in _ordered(_summarise_mask, _enough_to_decide(pairs)):
-            if isinstance(outcome, MaskSummary):
-                summaries.append(outcome)
-            elif outcome is not None:
-                hits.append(outcome)
+    for outcome in _ordered(_summarise_mask, telling_masks(pairs)):
+        if isinstance(outcome, MaskSummary):
+            summaries.append(outcome)
+        else:
+            hits.append(outcome)
     if hits and not summaries:
         return None
     try:
@@ -124,21 +123,11 @@ def _decide(pairs: Pairs, hits: list[Hit]) -> Decision | None:
         return None
 
 
-def _enough_to_decide(pairs: Pairs) -> list[Pair]:
-    """All with a mask; but if objects are told, a few, because only the coding of the masks is left to find out."""
-    telling = [pair for pair in pairs if pair.has_values]
-    if pairs.description.labels == "objects":
-        return telling[:: max(len(telling) // 8, 1)]
-    return telling
-
-
-def _summarise_mask(pair: Pair) -> MaskSummary | Hit | None:
-    if pair.mask is None:
-        return None
+def _summarise_mask(mask: Path) -> MaskSummary | Hit:
     try:
-        return summarise(read_mask(pair.mask))
+        return summarise(read_mask(mask))
     except (DataError, MissingInputError, MemoryError) as error:
-        return _unusable(error, file=str(pair.mask))
+        return _unusable(error, file=str(mask))
 
 
 def _explain(pairs: Pairs, decision: Decision) -> Finding:
