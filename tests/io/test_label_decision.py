@@ -344,6 +344,34 @@ def test_gray_codes_saved_as_jpeg_are_their_classes(quality):
     assert [round(value / 85) for value in decide([summarise(one) for one in damaged]).spec.values] == [0, 1, 2, 3]
 
 
+def one_large_cell_among_small(rng, large, count):
+    """(256, 256) of `count` rods of 3 x 7 pixels and, over them, one disc whose number is `large`."""
+    mask = np.zeros((256, 256), np.int64)
+    for number in range(1, count + 1):
+        y, x = rng.integers(4, 240, 2)
+        length = (3, 7) if number % 2 else (7, 3)
+        mask[y : y + length[0], x : x + length[1]] = number
+    mask[np.hypot(*(np.indices(mask.shape) - 128)) < 26] = large
+    return mask
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("large", [18, 20, 30])
+def test_small_objects_around_a_large_one_are_not_taken_for_anti_aliasing(seed, large):
+    decision = decided([one_large_cell_among_small(np.random.default_rng(seed), large, 34)])
+    assert (decision.spec.kind, decision.spec.snap) == ("objects", False)
+
+
+@pytest.mark.parametrize("low", [0, 60])
+@pytest.mark.parametrize("radius", [(4, 9), (14, 20)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_anti_aliasing_is_recognised_whatever_is_drawn(low, radius, count):
+    rng = np.random.default_rng(5)
+    masks = [smooth(discs(rng, 8 if radius[0] < 10 else 1, radius=radius) > 0, low, 200) for _ in range(count)]
+    decision = decided(masks)
+    assert (dict(decision.spec.values), decision.spec.snap) == ({low: 0, 200: 1}, True)
+
+
 def test_a_thin_border_class_is_not_taken_for_anti_aliasing():
     rng = np.random.default_rng(8)
     masks = []
