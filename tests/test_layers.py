@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "segue"
 
 LAYERS = (
-    *("errors", "units", "arrays", "memory", "grouping"),
+    *("errors", "units", "arrays", "ranks", "memory", "grouping"),
     *("io", "simulate", "resample", "fingerprint", "split", "channels", "normalize"),
     *("targets", "augment"),
     *("model", "loss", "predict", "train"),

@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 from segue.arrays import Image, Labels, Space
 from segue.fingerprint import examine
 from segue.fingerprint.orientation import FEWEST_IMAGES
-from segue.io.datasets import find_pairs
+from segue.io.datasets import find_pairs, resolve_spec
 from segue.io.images import write_image, write_labels, write_png
 from segue.io.labels import read_mask
 from segue.simulate import CellsConfig, simulate_cells, simulate_membranes
@@ -159,3 +159,30 @@ def test_a_pixel_size_that_is_told_leaves_ct_and_orientation_as_they_are(tmp_pat
     assert alone.unit == told.unit == "millimeter"
     assert alone.hounsfield == told.hounsfield == (True,)
     assert alone.oriented == told.oriented == (False, False, True)
+
+
+@pytest.mark.parametrize("reader", ["read_mask", "measure_image"])
+def test_a_file_for_which_memory_does_not_suffice_is_named(tmp_path, monkeypatch, reader):
+    def no_memory(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(f"segue.fingerprint.examination.{reader}", no_memory)
+    errors = examine(find_pairs(write_set(tmp_path, cells(1)))).errors
+    folder = "masks" if reader == "read_mask" else "images"
+    assert [(one.file, one.reason) for one in errors] == [
+        (str(tmp_path / folder / "t0.tif"), "there is not enough memory to examine it")
+    ]
+
+
+@pytest.mark.parametrize("coloured", range(12))
+def test_an_examination_and_a_training_decide_the_same_of_objects(tmp_path, coloured):
+    folder = write_set(tmp_path, cells(1) * 12)
+    (folder / "dataset.toml").write_text('labels = "objects"')
+    gray = read_mask(folder / "masks" / "t0.tif").values
+    (folder / "masks" / f"t{coloured}.tif").unlink()
+    colours = np.stack([gray, gray // 2, 0 * gray], axis=-1).astype(np.uint8)
+    Pillow.fromarray(colours).save(folder / "masks" / f"t{coloured}.png")
+    pairs = find_pairs(folder)
+    spec = examine(pairs).spec
+    assert spec == resolve_spec(pairs).spec
+    assert spec.coding == "colour"

@@ -1,6 +1,7 @@
 """Hits become findings that people can read, however many there are."""
 
-from segue.fingerprint.rules import EMPTY, NOT_CONSECUTIVE, NOT_FINITE, UNUSABLE, Hit, as_hit, to_findings
+from segue.fingerprint import rules
+from segue.fingerprint.rules import EMPTY, NOT_CONSECUTIVE, NOT_FINITE, UNUSABLE, Hit, Rule, as_hit, to_findings
 from segue.io.findings import Finding
 
 
@@ -55,3 +56,9 @@ def test_what_the_layout_noticed_is_said_once_for_many_files_whatever_their_name
 
 def test_nothing_found_gives_no_finding():
     assert to_findings([], files=0) == []
+
+
+def test_a_warning_asks_for_something_and_a_note_for_nothing():
+    known = [rule for rule in vars(rules).values() if isinstance(rule, Rule)]
+    idle = {rule.what for rule in known if rule.remedy.startswith("nothing has to be done")}
+    assert idle == {rule.what for rule in known if rule.severity == "note"}

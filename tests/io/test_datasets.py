@@ -89,6 +89,16 @@ def test_groups_come_from_the_expression_and_else_each_pair_is_its_own(tmp_path)
     assert [pair.group for pair in find_pairs(tmp_path)] == ["x", "x", "y"]
 
 
+@pytest.mark.parametrize("written", ["ä", "a\u0308"])
+def test_letters_that_look_the_same_are_the_same_in_names_of_images_and_in_their_description(tmp_path, written):
+    toml = f"group = '(.*{written}).'\n[pixel_sizes]\n'{written}*' = [0.5, 0.25]\n"
+    own_layout(tmp_path, ("ä1", "a\u03082")).joinpath("dataset.toml").write_text(toml, "utf-8")
+    pairs = find_pairs(tmp_path)
+    assert {pair.name for pair in pairs} == {"ä1", "a\u03082"}
+    assert [(pair.group, pair.pixel_size) for pair in pairs] == [("ä", (0.5, 0.25))] * 2
+    assert reasons(pairs) == []
+
+
 def test_a_pair_reads_as_image_and_labels_of_one_shape(tmp_path):
     image, labels = read_pair(find_pairs(own_layout(tmp_path))[0], BINARY)
     assert np.array_equal(image.pixels, GRAY[np.newaxis])
@@ -228,13 +238,13 @@ def test_a_description_without_values_is_completed_from_the_masks(tmp_path):
 
 
 def test_objects_are_taken_at_their_word_too_and_a_late_coloured_mask_is_named(tmp_path):
-    pairs = find_pairs(own_layout(tmp_path, "abcdefgh", toml='labels = "objects"'))
-    put(tmp_path / "masks" / "h.png", np.stack([MASK, MASK, MASK * 0], axis=-1))
+    pairs = find_pairs(own_layout(tmp_path, "abcdefghijklmnop", toml='labels = "objects"'))
+    put(tmp_path / "masks" / "p.png", np.stack([MASK, MASK, MASK * 0], axis=-1))
     spec = resolve_spec(pairs).spec
     assert spec.kind == "objects"
     assert set(np.unique(read_pair(pairs[0], spec)[1].ids)) == {0, 255}
-    with pytest.raises(LabelError, match=r"h\.png: the mask is coloured"):
-        read_pair(pairs[7], spec)
+    with pytest.raises(LabelError, match=r"p\.png: the mask is coloured"):
+        read_pair(pairs[15], spec)
 
 
 def test_classes_that_do_not_fit_the_masks_are_an_error_that_names_the_folder(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image as Pillow
 from scipy import ndimage
 
+from segue.arrays import IGNORE
 from segue.errors import LabelError
 from segue.io.label_decision import decide
 from segue.io.label_evidence import summarise
@@ -343,6 +344,34 @@ def test_gray_codes_saved_as_jpeg_are_their_classes(quality):
     assert [round(value / 85) for value in decide([summarise(one) for one in damaged]).spec.values] == [0, 1, 2, 3]
 
 
+def one_large_cell_among_small(rng, large, count):
+    """(256, 256) of `count` rods of 3 x 7 pixels and, over them, one disc whose number is `large`."""
+    mask = np.zeros((256, 256), np.int64)
+    for number in range(1, count + 1):
+        y, x = rng.integers(4, 240, 2)
+        length = (3, 7) if number % 2 else (7, 3)
+        mask[y : y + length[0], x : x + length[1]] = number
+    mask[np.hypot(*(np.indices(mask.shape) - 128)) < 26] = large
+    return mask
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("large", [18, 20, 30])
+def test_small_objects_around_a_large_one_are_not_taken_for_anti_aliasing(seed, large):
+    decision = decided([one_large_cell_among_small(np.random.default_rng(seed), large, 34)])
+    assert (decision.spec.kind, decision.spec.snap) == ("objects", False)
+
+
+@pytest.mark.parametrize("low", [0, 60])
+@pytest.mark.parametrize("radius", [(4, 9), (14, 20)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_anti_aliasing_is_recognised_whatever_is_drawn(low, radius, count):
+    rng = np.random.default_rng(5)
+    masks = [smooth(discs(rng, 8 if radius[0] < 10 else 1, radius=radius) > 0, low, 200) for _ in range(count)]
+    decision = decided(masks)
+    assert (dict(decision.spec.values), decision.spec.snap) == ({low: 0, 200: 1}, True)
+
+
 def test_a_thin_border_class_is_not_taken_for_anti_aliasing():
     rng = np.random.default_rng(8)
     masks = []
@@ -432,6 +461,96 @@ def test_a_colour_for_each_object_makes_objects():
     assert len(np.unique(apply_spec(masks[0], decision.spec).ids)) == 26
 
 
+def coloured_objects(rng, background, *, outlines=False, count=3):
+    """Masks with discs in colours of their own on one background, and the truth."""
+    truths = [discs(rng, 12, radius=(4, 7)) for _ in range(count)]
+    masks = []
+    for ids in truths:
+        values = coloured(ids, [background, *rng.integers(1, 2**24 - 1, 12)])
+        if outlines:
+            values[ndimage.maximum_filter(ids, 3) != ndimage.minimum_filter(ids, 3)] = 0
+        masks.append(RawMask(values=values, coding="colour", name="m"))
+    return masks, truths
+
+
+@pytest.mark.parametrize("kind", [None, "objects"])
+@pytest.mark.parametrize("background", [0xFFFFFF, 0x440154])
+def test_the_colour_around_coloured_objects_is_their_background(kind, background):
+    masks, truths = coloured_objects(np.random.default_rng(0), background)
+    decision = decide([summarise(one) for one in masks], kind=kind)
+    assert decision.spec.kind == "objects"
+    assert decision.spec.values == {background: 0}
+    assert f'"#{background:06x}" is the background' in decision.sentence
+    assert decision.findings == ()
+    for mask, ids in zip(masks, truths, strict=True):
+        assert np.array_equal(apply_spec(mask, decision.spec).ids > 0, ids > 0)
+
+
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_white_around_coloured_objects_with_black_outlines_is_background_and_so_are_the_outlines(kind):
+    masks, truths = coloured_objects(np.random.default_rng(0), 0xFFFFFF, outlines=True)
+    decision = decide([summarise(one) for one in masks], kind=kind)
+    assert '"#ffffff" and black are the background' in decision.sentence
+    for mask, ids in zip(masks, truths, strict=True):
+        inside = ndimage.minimum_filter(ids, 3) == ndimage.maximum_filter(ids, 3)
+        assert np.array_equal(apply_spec(mask, decision.spec).ids > 0, (ids > 0) & inside)
+
+
+def dense(rng, cells=12):
+    """(SIZE, SIZE) of cells that leave no gap, numbered from 1."""
+    seeds = rng.integers(0, SIZE, (cells, 2))
+    return np.linalg.norm(np.indices((SIZE, SIZE))[:, None] - seeds.T[:, :, None, None], axis=0).argmin(axis=0) + 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_black_gaps_between_dense_coloured_cells_stay_their_only_background(seed, count, kind):
+    rng = np.random.default_rng(seed)
+    masks = []
+    for _ in range(count):
+        ids = dense(rng)
+        ids[ndimage.maximum_filter(ids, 3) != ndimage.minimum_filter(ids, 3)] = 0
+        masks.append(RawMask(values=coloured(ids, [0, *rng.integers(1, 2**24, 12)]), coding="colour", name="m"))
+    spec = decide([summarise(one) for one in masks], kind=kind).spec
+    assert (spec.kind, spec.values) == ("objects", {})
+
+
+@pytest.mark.parametrize("background", [1, 255])
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_a_number_around_numbered_objects_is_their_background_where_no_mask_holds_0(background, kind):
+    rng = np.random.default_rng(0)
+    truths = [discs(rng, 25, radius=(3, 6)) for _ in range(3)]
+    masks = [np.where(ids == 0, background, ids + 1) for ids in truths]
+    decision = decided(masks, kind=kind)
+    assert (decision.spec.kind, decision.spec.values) == ("objects", {background: 0})
+    assert decision.findings == ()
+    assert np.array_equal(apply_spec(raws(masks)[0], decision.spec).ids > 0, truths[0] > 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_dense_numbered_cells_without_a_background_have_none_and_a_warning_names_the_largest(seed, count, kind):
+    rng = np.random.default_rng(seed)
+    masks = [dense(rng, 30) for _ in range(count)]
+    decision = decided(masks, kind=kind)
+    largest = np.bincount(masks[0].ravel()).argmax()
+    assert (decision.spec.kind, decision.spec.values) == ("objects", {})
+    assert [one.severity for one in decision.findings] == ["warning"]
+    assert f"{largest}, the most frequent value of this mask, is taken for an object" in decision.findings[0].reason
+    assert f"values = {{ {largest} = 0 }}" in decision.findings[0].remedy
+
+
+def test_a_number_around_objects_beside_lines_of_0_is_named_in_a_warning():
+    rng = np.random.default_rng(0)
+    ids = [discs(rng, 25, radius=(3, 6)) for _ in range(3)]
+    edges = [ndimage.maximum_filter(one, 3) != ndimage.minimum_filter(one, 3) for one in ids]
+    decision = decided([np.where(edge, 0, one + 1) for edge, one in zip(edges, ids, strict=True)], kind="objects")
+    assert decision.spec.values == {}
+    assert "only 0 is taken for background, and 1, the most frequent" in decision.findings[0].reason
+
+
 @pytest.mark.parametrize("value", [0, 1, 255])
 def test_masks_of_one_single_value_are_a_guess(value):
     decision = decided([np.full((8, 8), value), np.full((8, 8), value)])
@@ -452,6 +571,59 @@ def test_an_ignored_value_takes_no_part_in_the_decision():
     decision = decided([mask], ignore=frozenset({7}))
     assert decision.spec.values == {0: 0, 1: 1}
     assert decision.spec.ignore == {7}
+
+
+WHITE, RED, BLUE = 0xFFFFFF, 0xFF0000, 0x0000FF
+
+
+def with_white(ids, colours, white):
+    """A mask of `colours` whose first rows are `white`."""
+    values = coloured(ids, colours)
+    values[:10] = white
+    return values
+
+
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_a_gray_colour_to_ignore_is_its_level_in_gray_masks(kind):
+    mask = with_white(blobs(np.random.default_rng(11), 2), [0, 128], 255)
+    decision = decided([mask], kind=kind, ignore=frozenset({WHITE}), ignore_coding="colour")
+    assert (decision.spec.coding, decision.spec.ignore) == ("gray", frozenset({255}))
+    assert np.array_equal(apply_spec(raws([mask])[0], decision.spec).ids == IGNORE, mask == 255)
+
+
+@pytest.mark.parametrize("kind", [None, "objects"])
+def test_a_number_to_ignore_is_its_gray_in_masks_of_colours(kind):
+    mask = with_white(blobs(np.random.default_rng(11), 3), [0, RED, BLUE], WHITE)
+    raw = raws([mask], coding="colour")[0]
+    spec = decide([summarise(raw)], kind=kind, ignore=frozenset({255})).spec
+    assert (spec.coding, spec.ignore) == ("colour", frozenset({WHITE}))
+    assert np.array_equal(apply_spec(raw, spec).ids == IGNORE, mask == WHITE)
+
+
+def test_a_colour_to_ignore_makes_colours_of_the_indices_of_a_palette():
+    raw = indexed(blobs(np.random.default_rng(11), 3), (2, 0, 1))
+    spec = decide([summarise(raw)], ignore=frozenset({RED}), ignore_coding="colour").spec
+    assert (spec.coding, spec.values, spec.ignore) == ("colour", {0: 0, 0x00FF00: 1}, frozenset({RED}))
+
+
+def test_a_number_to_ignore_in_masks_whose_palettes_differ_is_an_error():
+    ids = blobs(np.random.default_rng(11), 3)
+    summaries = [summarise(indexed(ids, order)) for order in [(0, 1, 2), (2, 0, 1)]]
+    with pytest.raises(LabelError, match="ignore holds the number 2, but the masks are coloured; write the colour"):
+        decide(summaries, ignore=frozenset({2}))
+
+
+def test_a_colour_to_ignore_in_masks_of_large_numbers_is_an_error():
+    with pytest.raises(LabelError, match='holds the colour "#ffffff", but the masks hold numbers such as 300; write'):
+        decided([np.array([[0, 255, 300]])], ignore=frozenset({WHITE}), ignore_coding="colour")
+
+
+@pytest.mark.parametrize(("ignore", "named"), [({7}, None), ({8}, "8"), ({7, 8, 9}, "8 and 9")])
+def test_a_value_to_ignore_that_no_mask_holds_is_named_in_a_warning(ignore, named):
+    mask = (discs(np.random.default_rng(11), 5) > 0).astype(np.int64)
+    mask[:10] = 7
+    reasons = [one.reason for one in decided([mask, mask > 0], ignore=frozenset(ignore)).findings]
+    assert reasons == ([] if named is None else [f"ignore names {named}, which no mask holds"])
 
 
 def test_a_255_beside_small_numbers_is_a_class_only_as_a_guess_that_offers_to_ignore_it():

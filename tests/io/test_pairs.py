@@ -17,6 +17,18 @@ def partners(images, masks):
 
 
 @pytest.mark.parametrize(
+    "mask", ["Z\u00e4hler.png", "Z\u00e4hler_mask.png", "z\u00e4hler.png", "Za\u0308hler_MASK.png"]
+)
+@pytest.mark.parametrize("image", ["Z\u00e4hler.tif", "Za\u0308hler.tif"])
+def test_names_that_look_the_same_are_the_same_and_stay_as_they_are_on_disk(image, mask):
+    assert partners([image], [mask]) == ({image: mask}, [])
+    assert match(paths(image), paths(mask))[0][0].name == image.removesuffix(".tif")
+    assert split_by_ending(paths(image, "Za\u0308hler_gt.tif", "Z\u00e4hler_gt_mask.tif"))[0] == paths(
+        image, "Za\u0308hler_gt.tif"
+    )
+
+
+@pytest.mark.parametrize(
     ("image", "mask"),
     [
         ("a.png", "a.tif"),

@@ -54,6 +54,14 @@ def test_the_dice_of_one_file_by_hand(tmp_path):
     assert [row["name"] for row in summary["per_image"]] == ["truth"]
 
 
+def test_names_that_look_the_same_are_the_same(tmp_path):
+    for number in (1, 2):
+        write(tmp_path / "truth" / f"\u00e4{number}.tif", [[0, 0, 1, 1]])
+        write(tmp_path / "found" / f"a\u0308{number}.tif", [[0, 1, 1, 1]])
+    summary = evaluate_files(tmp_path / "truth", tmp_path / "found", kind="classes")
+    assert (summary["images"], summary["missing"]) == (2, [])
+
+
 def test_missing_predictions_are_listed_and_the_rest_is_scored(cells, tmp_path):
     predicted = copy_masks(cells, tmp_path / "out", leave_out=("cell-02", "cell-05"))
     told = []

@@ -4,8 +4,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
+from segue.arrays import Image, Labels
 from segue.errors import DataError, LabelError, MissingInputError, SegueError
 from segue.fingerprint import rules
 from segue.fingerprint.alignment import measure_alignment
@@ -15,8 +17,7 @@ from segue.fingerprint.hounsfield import annotated_values
 from segue.fingerprint.measures import measure_image, measure_labels
 from segue.fingerprint.rules import Hit, as_hit, by_severity, to_findings
 from segue.fingerprint.summary import Fingerprint, summarise_set
-from segue.io.datasets import Pair, Pairs, read_pair, spec_from
-from segue.io.description import FILE_NAME, explicit_spec
+from segue.io.datasets import Pair, Pairs, read_pair, spec_from, telling_masks
 from segue.io.findings import Finding
 from segue.io.images import read_image
 from segue.io.label_decision import Decision
@@ -108,12 +109,11 @@ def _give_up(
 def _decide(pairs: Pairs, hits: list[Hit]) -> Decision | None:
     """What the masks mean; None, with the reason in `hits`, if that cannot be found out."""
     summaries: list[MaskSummary] = []
-    if explicit_spec(pairs.description, source=pairs.root / FILE_NAME) is None:
-        for outcome in _ordered(_summarise_mask, _enough_to_decide(pairs)):
-            if isinstance(outcome, MaskSummary):
-                summaries.append(outcome)
-            elif outcome is not None:
-                hits.append(outcome)
+    for outcome in _ordered(_summarise_mask, telling_masks(pairs)):
+        if isinstance(outcome, MaskSummary):
+            summaries.append(outcome)
+        else:
+            hits.append(outcome)
     if hits and not summaries:
         return None
     try:
@@ -123,21 +123,11 @@ def _decide(pairs: Pairs, hits: list[Hit]) -> Decision | None:
         return None
 
 
-def _enough_to_decide(pairs: Pairs) -> list[Pair]:
-    """All with a mask; but if objects are told, a few, because only the coding of the masks is left to find out."""
-    telling = [pair for pair in pairs if pair.has_values]
-    if pairs.description.labels == "objects":
-        return telling[:: max(len(telling) // 8, 1)]
-    return telling
-
-
-def _summarise_mask(pair: Pair) -> MaskSummary | Hit | None:
-    if pair.mask is None:
-        return None
+def _summarise_mask(mask: Path) -> MaskSummary | Hit:
     try:
-        return summarise(read_mask(pair.mask))
-    except (DataError, MissingInputError) as error:
-        return _unusable(error, file=str(pair.mask))
+        return summarise(read_mask(mask))
+    except (DataError, MissingInputError, MemoryError) as error:
+        return _unusable(error, file=str(mask))
 
 
 def _explain(pairs: Pairs, decision: Decision) -> Finding:
@@ -151,10 +141,14 @@ def _examine_pair(item: tuple[int, Pair], spec: LabelSpec) -> Examined | list[Hi
     index, pair = item
     try:
         image, labels = read_pair(pair, spec)
+        return _examined(index, pair, image, labels)
     except LabelError as error:
         return [_unusable(error, file=str(pair.mask or pair.images[0])), *_judge_image(pair)]
-    except (DataError, MissingInputError) as error:
+    except (DataError, MissingInputError, MemoryError) as error:
         return [_unusable(error, file=str(pair.images[0]))]
+
+
+def _examined(index: int, pair: Pair, image: Image, labels: Labels) -> Examined:
     return Examined(
         index=index,
         name=pair.name,
@@ -174,13 +168,15 @@ def _judge_image(pair: Pair) -> list[Hit]:
     for path in pair.images:
         try:
             hits += judge_image(measure_image(read_image(path)), file=str(path))
-        except (DataError, MissingInputError) as error:
+        except (DataError, MissingInputError, MemoryError) as error:
             hits.append(_unusable(error, file=str(path)))
     return hits
 
 
-def _unusable(error: SegueError, *, file: str) -> Hit:
+def _unusable(error: SegueError | MemoryError, *, file: str) -> Hit:
     """The message of an error as a finding about `file`."""
+    if isinstance(error, MemoryError):
+        return Hit(rule=rules.UNUSABLE, file=file, detail="there is not enough memory to examine it")
     return Hit(rule=rules.UNUSABLE, file=file, detail=_without_name(error, file=file))
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from segue.arrays import IGNORE, Image, Labels
 from segue.fingerprint.orientation import class_centres
 from segue.fingerprint.planes import middle_plane
+from segue.ranks import ranked
 
 THUMBNAIL = 32
 """Side of the square thumbnails that near-duplicates are looked for with, in pixels."""
@@ -234,14 +235,10 @@ def _measure_objects(ids: NDArray[np.int32]) -> ObjectMeasure:
 
 def _renumber(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The ids in use, ascending, without 0; and the image with the n-th of them as n, from 1."""
-    highest = int(ids.max(initial=0))
-    if highest > ids.size:  # a table would be longer than the mask; packed colours are such ids
-        numbers, places = np.unique(np.append(ids, 0), return_inverse=True)
-        return numbers[1:].astype(np.int64), places[:-1].reshape(ids.shape).astype(np.int32)
-    used = np.bincount(ids.ravel(), minlength=highest + 1) > 0
-    used[0] = False
-    table = np.where(used, np.cumsum(used), 0).astype(np.int32)
-    return np.flatnonzero(used), table[ids]
+    numbers, compact, _ = ranked(ids)
+    if numbers.size and numbers[0] == 0:
+        return numbers[1:].astype(np.int64), compact
+    return numbers.astype(np.int64), compact + np.int32(1)
 
 
 def _touching(ids: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -132,7 +132,7 @@ COLOUR_MIXED = Rule(
     severity="warning",
     what="images in colour and gray ones are mixed",
     remedy=(
-        "nothing has to be done: gray images are used as colour images with equal channels; where the two "
+        "look whether they belong together: gray images are used as colour images with equal channels; where the two "
         "kinds are different experiments, one model for each may be better"
     ),
 )
@@ -172,7 +172,7 @@ SAME_BUT_ANNOTATED_DIFFERENTLY = Rule(
     remedy="decide which mask is right and remove the other pair",
 )
 NEARLY_SAME = Rule(
-    severity="warning",
+    severity="note",
     what="images that show nearly the same",
     remedy=(
         "nothing has to be done: they stay on the same side of the split; if they are one case, give them "

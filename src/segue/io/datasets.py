@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 
-_CODING_SAMPLE = 4
-"""About so many masks are read to tell whether masks of objects are coloured."""
+_CODING_SAMPLE = 8
+"""About so many masks are read to tell the coding and the background of masks of objects."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,27 +110,37 @@ def resolve_spec(pairs: Pairs, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Decis
 
     Raises LabelError if that is impossible, and what `read_mask` raises if a mask cannot be read.
     """
+    return spec_from(pairs, [summarise(read_mask(mask, max_pixels=max_pixels)) for mask in telling_masks(pairs)])
+
+
+def telling_masks(pairs: Pairs) -> list[Path]:
+    """The masks that have to be read to know what the values of all mean: none if the description says it in full.
+
+    If it says that they hold objects, a few will do: only their coding and their background are left to find out.
+    """
     if explicit_spec(pairs.description, source=pairs.root / FILE_NAME) is not None:
-        return spec_from(pairs, [])
+        return []
     masks = [pair.mask for pair in pairs if pair.mask is not None and pair.has_values]
-    if pairs.description.labels == "objects":  # only their coding is still open, and a few masks tell it
-        masks = masks[:: max(1, len(masks) // _CODING_SAMPLE)]
-    return spec_from(pairs, [summarise(read_mask(mask, max_pixels=max_pixels)) for mask in masks])
+    if pairs.description.labels == "objects":
+        return masks[:: max(1, len(masks) // _CODING_SAMPLE)]
+    return masks
 
 
 def spec_from(pairs: Pairs, summaries: Sequence[MaskSummary]) -> Decision:
-    """As `resolve_spec`, for masks that somebody has already read and summarised."""
+    """As `resolve_spec`, from the evidence of its `telling_masks`."""
     source = pairs.root / FILE_NAME
     spec = explicit_spec(pairs.description, source=source)
     if spec is not None:
         told = "dataset.json" if pairs.layout == "nnU-Net" else FILE_NAME
         return Decision(spec=spec, confidence="sure", sentence=f"The masks hold {spec.kind}, as {told} says.")
+    ignore, ignore_coding = ignored_values(pairs.description, source=source)
     try:
         return decide(
             summaries,
             kind=pairs.description.labels,
             classes=pairs.description.classes,
-            ignore=ignored_values(pairs.description, source=source),
+            ignore=ignore,
+            ignore_coding=ignore_coding,
         )
     except LabelError as error:
         raise LabelError(f"{pairs.root}: {error}") from error

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from segue.errors import DatasetError
-from segue.io.description import FILE_NAME, Description, object_values, pixel_size_of
+from segue.io.description import FILE_NAME, Description, fits, object_values, pixel_size_of
 from segue.io.findings import Finding
-from segue.io.natural import image_files
+from segue.io.natural import composed, image_files
 from segue.io.object_classes import TABLE_SUFFIX, ClassSource
 from segue.io.pairs import Pair, files_of
 
@@ -93,7 +92,8 @@ def _files_beside(root: Path, key: str, name: str, pairs: Sequence[Pair], *, tab
 def _with_groups(pairs: Sequence[Pair], root: Path, description: Description, findings: list[Finding]) -> list[Pair]:
     if description.group is None:
         return list(pairs)
-    found = [re.search(description.group, pair.name) for pair in pairs]
+    pattern = composed(description.group)
+    found = [re.search(pattern, composed(pair.name)) for pair in pairs]
     groups = [one[1] if one is not None else None for one in found]
     strangers = [pair.name for pair, group in zip(pairs, groups, strict=True) if group is None]
     if strangers:
@@ -117,7 +117,7 @@ def _with_pixel_sizes(
     pairs: Sequence[Pair], root: Path, description: Description, findings: list[Finding]
 ) -> list[Pair]:
     for pattern in description.pixel_sizes or {}:
-        if not any(fnmatchcase(pair.name, pattern) for pair in pairs):
+        if not any(fits(pair.name, pattern) for pair in pairs):
             findings.append(
                 Finding(
                     severity="warning",

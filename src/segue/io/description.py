@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 from segue.arrays import IGNORE
 from segue.errors import DatasetError
 from segue.io.labels import Coding, LabelSpec, show_value
+from segue.io.natural import composed
 
 FILE_NAME = "dataset.toml"
 """The name of the description beside images/ and masks/."""
@@ -127,9 +128,14 @@ def object_values(description: Description, *, source: Path) -> tuple[tuple[tupl
 def pixel_size_of(name: str, description: Description) -> tuple[float, ...] | None:
     """What a description says of the pixels of the image `name` (without its suffix), micrometres along (z) y x."""
     for pattern, size in (description.pixel_sizes or {}).items():
-        if fnmatchcase(name, pattern):
+        if fits(name, pattern):
             return size
     return description.pixel_size
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a pattern of `pixel_sizes` fits the name of an image."""
+    return fnmatchcase(composed(name), composed(pattern))
 
 
 def explicit_spec(description: Description, *, source: Path) -> LabelSpec | None:
@@ -170,9 +176,10 @@ def explicit_spec(description: Description, *, source: Path) -> LabelSpec | None
     )
 
 
-def ignored_values(description: Description, *, source: Path) -> frozenset[int]:
-    """The raw values (or packed colours) that mean "not annotated"."""
-    return frozenset(_raw_values(_as_list(description.ignore), "ignore", source)[0])
+def ignored_values(description: Description, *, source: Path) -> tuple[frozenset[int], Coding]:
+    """The raw values (or packed colours) that mean "not annotated", and which of the two they are."""
+    values, coding = _raw_values(_as_list(description.ignore), "ignore", source)
+    return frozenset(values), coding
 
 
 def _class_names(names: tuple[str, ...] | None, ids: set[int], source: Path) -> tuple[str, ...]:

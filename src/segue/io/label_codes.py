@@ -1,9 +1,9 @@
 """Which values of masks were meant, when smoothing or JPEG compression has put others in between.
 
 An anti-aliased mask of 0 and 255 holds most values from 1 to 254 too, each in a few pixels along edges. They
-are told from object ids by four marks: hardly any of their pixels has only equals around it, they lie in
-value between their neighbours (or close to a main value), there are several of them, and together they cover
-little.
+are told from object ids by five marks: hardly any of their pixels has only equals around it, they lie in
+value between their neighbours (or close to a main value), there are several of them, together they cover
+little, and few of them are one piece with an inside, as a small object is.
 """
 
 from collections.abc import Sequence
@@ -43,6 +43,8 @@ class Evidence(Protocol):
     def inner(self) -> NDArray[np.int64]: ...  # noqa: D102
     @property
     def between(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def pieces(self) -> NDArray[np.int64]: ...  # noqa: D102
 
 
 def main_values(masks: Sequence[Evidence]) -> tuple[list[int], str | None]:
@@ -75,9 +77,20 @@ def main_values(masks: Sequence[Evidence]) -> tuple[list[int], str | None]:
     far = minor & (distance > _NEAR)  # an object whose number is none of the main values has an inside
     thin = inner[minor].sum() <= 0.25 * counts[minor].sum() and inner[far].sum() <= 0.02 * counts[far].sum()
     explained = np.where(distance <= _NEAR, counts, between) if not colour else counts
-    if minor.sum() >= 3 and small and thin and explained[minor].sum() >= 0.8 * counts[minor].sum():
+    lies_between = explained[minor].sum() >= 0.8 * counts[minor].sum()
+    if minor.sum() >= 3 and small and thin and lies_between and not _are_objects(masks, main):
         return sorted(main), "the masks are anti-aliased (smoothed at their edges)"
     return everything, None
+
+
+def _are_objects(masks: Sequence[Evidence], main: Sequence[int]) -> bool:
+    """Whether most values besides the main ones lie, in each mask, in one piece with an inside, as objects do.
+
+    What smoothing leaves of a value lies in shreds along edges, a pixel wide.
+    """
+    minor = [~np.isin(one.values, main) for one in masks]
+    solid = sum(int(((one.pieces == 1) & (one.inner > 0))[rest].sum()) for one, rest in zip(masks, minor, strict=True))
+    return 2 * solid > sum(int(rest.sum()) for rest in minor)
 
 
 def _peaks(values: NDArray[np.int64], inner: NDArray[np.int64], *, colour: bool) -> list[int]:

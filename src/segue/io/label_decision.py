@@ -33,6 +33,10 @@ CODE_GAP = 10
 other."""
 _EVEN = 2
 """Steps between even gray codes differ by no more than this: 0, 128, 255."""
+_WHITE = 0xFFFFFF
+"""The only colour that may be the background of coloured objects where black occurs too, as in their outlines."""
+_LEAST_BORDER = 1 / 3
+"""A background has at least this share of the border of each image."""
 _MANY = 20
 """A mask with more single-piece values than this shows objects."""
 
@@ -56,29 +60,35 @@ def decide(
     kind: LabelKind | None = None,
     classes: tuple[str, ...] | None = None,
     ignore: frozenset[int] = frozenset(),
+    ignore_coding: Coding = "gray",
 ) -> Decision:
     """Decide from the evidence of all masks what their values mean; `kind`, `classes` and `ignore` are given
-    facts.
+    facts, and `ignore_coding` says whether values to ignore were written as numbers or as colours.
 
     Raises LabelError if there is no mask, if the masks are none (images, or smoothed masks), or if the facts and
     the masks contradict each other.
     """
     if not summaries:
         raise LabelError("there is no mask to learn the meaning of values from; add masks")
-    coding = common_coding(summaries)
-    masks = [without(recoded(one, coding), ignore) for one in summaries]
+    coding, ignore = _common_terms(summaries, ignore, ignore_coding)
+    masks = [recoded(one, coding) for one in summaries]
+    unused = _unused_findings(masks, ignore, coding) if kind != "objects" else ()  # of objects not all masks are seen
+    masks = [without(one, ignore) for one in masks]
+    ground = _ground_of_objects(masks, coding)
     if kind == "objects":
-        named = classes or ("background", "object")
-        spec = LabelSpec(kind="objects", classes=named, ignore=ignore, coding=coding)
-        sentence = "The masks hold objects, as dataset.toml or the layout of the folders says."
-        return Decision(spec=spec, confidence="sure", sentence=sentence, findings=_told_objects_findings(masks))
+        why = ", as dataset.toml or the layout of the folders says"
+        findings = (*_told_objects_findings(masks, ground), *_ground_findings(masks, ground, coding))
+        spec = _object_spec(ground, classes=classes, ignore=ignore, coding=coding)
+        sentence = _objects_sentence(masks, ground, coding, why)
+        return Decision(spec=spec, confidence="sure", sentence=sentence, findings=findings)
     codes, reason = main_values(masks)
-    findings = () if reason is None else (_codes_finding(masks, codes, coding, reason),)
+    findings = unused if reason is None else (*unused, _codes_finding(masks, codes, coding, reason))
     snapped = reason is not None
     background, others = _background(masks, codes, coding)
     doubts: list[str] = []
     if kind is None and classes is None and not snapped:
-        what, why, confidence = _judge(masks, background, others, coding)
+        judged = background if ground == 0 else ground
+        what, why, confidence = _judge(masks, judged, [code for code in codes if code != judged], coding)
         if what == "classes":
             doubts = _doubts(masks, background, others, coding)
     else:
@@ -89,8 +99,10 @@ def decide(
     if doubts:
         confidence, why = "guess", f"{why}; but {', and '.join(doubts)}"
     if what == "objects":
-        spec = LabelSpec(kind="objects", classes=("background", "object"), ignore=ignore, coding=coding)
-        sentence = f'The masks hold objects: {why}. If they hold classes, write labels = "classes" in dataset.toml.'
+        spec = _object_spec(ground, classes=None, ignore=ignore, coding=coding)
+        sentence = _objects_sentence(masks, ground, coding, f": {why}")
+        sentence += ' If they hold classes, write labels = "classes" in dataset.toml.'
+        findings = (*findings, *_ground_findings(masks, ground, coding))
         return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
     spec = _class_spec(
         [background, *others], classes=classes, ignore=ignore, coding=coding, snap=snapped, told=kind == "classes"
@@ -100,6 +112,54 @@ def decide(
     if kind is None and classes is None:
         sentence += ' If each value is an object of its own, write labels = "objects" in dataset.toml.'
     return Decision(spec=spec, sentence=sentence, confidence=confidence, findings=findings)
+
+
+def _common_terms(
+    summaries: Sequence[MaskSummary], ignore: frozenset[int], ignore_coding: Coding
+) -> tuple[Coding, frozenset[int]]:
+    """The coding of all masks, and the values to ignore in it.
+
+    Gray levels and gray colours are turned into each other; other colours make colours of the masks. Raises LabelError
+    where the number of a value does not say its colour, or the colour not its number.
+    """
+    coding = common_coding(summaries)
+    if not ignore or coding == ignore_coding:
+        return coding, ignore
+    indexed = any(one.colours is not None for one in summaries)
+    first = show_value(min(ignore), ignore_coding)
+    if coding == "colour":
+        if indexed or min(ignore) < 0 or max(ignore) > 255:
+            raise LabelError(
+                f"ignore holds the number {first}, but the masks are coloured; write the colour of the pixels to "
+                'ignore, such as ignore = "#ffffff"'
+            )
+        return coding, frozenset(value * 0x010101 for value in ignore)
+    odd = next((int(value) for one in summaries for value in one.values if not 0 <= value <= 255), None)
+    if odd is not None:
+        raise LabelError(
+            f"ignore holds the colour {first}, but the masks hold numbers such as {odd}; write the number of the "
+            "pixels to ignore, such as ignore = 255"
+        )
+    levels = frozenset(value & 0xFF for value in ignore)
+    if not indexed and {level * 0x010101 for level in levels} == ignore:
+        return coding, levels
+    return ignore_coding, ignore
+
+
+def _unused_findings(masks: Sequence[MaskSummary], ignore: frozenset[int], coding: Coding) -> tuple[Finding, ...]:
+    """A warning if a value to ignore occurs in none of the masks."""
+    unused = sorted(value for value in ignore if not any((one.values == value).any() for one in masks))
+    if not unused:
+        return ()
+    shown = " and ".join(show_value(value, coding) for value in unused[:_MOST_SHOWN])
+    return (
+        Finding(
+            severity="warning",
+            file="dataset.toml",
+            reason=f"ignore names {shown}, which no mask holds",
+            remedy="nothing is ignored by it; write the value that pixels without annotation have in the masks",
+        ),
+    )
 
 
 def _judge(
@@ -191,7 +251,7 @@ def _looks_unannotated(others: Sequence[int], coding: Coding) -> bool:
     return coding == "gray" and 255 in others and small
 
 
-def _told_objects_findings(masks: Sequence[MaskSummary]) -> tuple[Finding, ...]:
+def _told_objects_findings(masks: Sequence[MaskSummary], ground: int) -> tuple[Finding, ...]:
     """A warning if masks of objects, as somebody said, are binary. Raises LabelError if they are JPEG files."""
     lossy = [one for one in masks if one.lossy and len(one.values) > 2]
     if lossy:
@@ -199,15 +259,15 @@ def _told_objects_findings(masks: Sequence[MaskSummary]) -> tuple[Finding, ...]:
             f"{lossy[0].name}: the mask should hold objects but is a JPEG file, whose compression mixes their numbers; "
             "export the masks again as PNG or TIFF"
         )
-    found = {int(value) for one in masks for value in one.values if value != 0}
-    several = [one for one in masks if (one.pieces[one.values != 0] > 1).any()]
+    found = {int(value) for one in masks for value in one.values if value != ground}
+    several = [one for one in masks if (one.pieces[one.values != ground] > 1).any()]
     if len(found) != 1 or not several:
         return ()
     return (
         Finding(
             severity="warning",
             file=several[0].name,
-            reason=f"the masks are binary (0 and {found.pop()}), so all objects of a mask count as one",
+            reason=f"the masks are binary ({ground} and {found.pop()}), so all objects of a mask count as one",
             remedy="touching objects cannot be told apart in such masks: give each object a number of its own, or "
             'write labels = "classes"',
         ),
@@ -265,6 +325,65 @@ def _background(masks: Sequence[MaskSummary], codes: Sequence[int], coding: Codi
         totals = {code: sum(int(one.counts[one.values == code].sum()) for one in masks) for code in codes}
         background = max(codes, key=lambda code: totals[code])
     return background, [code for code in codes if code != background]
+
+
+def _ground_of_objects(masks: Sequence[MaskSummary], coding: Coding) -> int:
+    """The background of masks of objects: 0, unless another value surrounds the objects and 0 does not occur.
+
+    Objects in colour may have black outlines, so white that surrounds them is the background even then.
+    """
+    around = _surrounding(masks)
+    if around is None or (_holds_zero(masks) and (coding, around) != ("colour", _WHITE)):
+        return 0
+    return around
+
+
+def _holds_zero(masks: Sequence[MaskSummary]) -> bool:
+    return any((one.values == 0).any() for one in masks)
+
+
+def _surrounding(masks: Sequence[MaskSummary]) -> int | None:
+    """The value that in each mask has most pixels and much of the border, as no object has; None if there is none.
+
+    Masks of a single value say nothing of it.
+    """
+    telling = [one for one in masks if len(one.values) > 1]
+    most = {int(one.values[one.counts.argmax()]) for one in telling}
+    wide = all(one.border[one.counts.argmax()] >= _LEAST_BORDER * one.border.sum() for one in telling)
+    return most.pop() if len(most) == 1 and wide else None
+
+
+def _ground_findings(masks: Sequence[MaskSummary], ground: int, coding: Coding) -> tuple[Finding, ...]:
+    """A warning if what is taken for an object may be the background."""
+    around = _surrounding(masks)
+    several = [one for one in masks if len(one.values) > 1]
+    if around == ground or not several or (around is None and _holds_zero(masks)):
+        return ()
+    first = several[0]
+    value = int(first.values[first.counts.argmax()]) if around is None else around
+    shown = show_value(value, coding)
+    lacks = "no mask holds 0, so nothing is background" if around is None else "only 0 is taken for background"
+    return (
+        Finding(
+            severity="warning",
+            file=first.name,
+            reason=f"{lacks}, and {shown}, the most frequent value of this mask, is taken for an object",
+            remedy=f"if {shown} is the background, write values = {{ {shown} = 0 }} in dataset.toml",
+        ),
+    )
+
+
+def _object_spec(ground: int, *, classes: tuple[str, ...] | None, ignore: frozenset[int], coding: Coding) -> LabelSpec:
+    values = {ground: 0} if ground != 0 else {}
+    named = classes or ("background", "object")
+    return LabelSpec(kind="objects", classes=named, values=values, ignore=ignore, coding=coding)
+
+
+def _objects_sentence(masks: Sequence[MaskSummary], ground: int, coding: Coding, why: str) -> str:
+    if ground == 0:
+        return f"The masks hold objects{why}."
+    also = " and black are" if coding == "colour" and _holds_zero(masks) else " is"
+    return f"The masks hold objects{why}; {show_value(ground, coding)}{also} the background."
 
 
 def _codes_finding(masks: Sequence[MaskSummary], codes: Sequence[int], coding: Coding, reason: str) -> Finding:

@@ -1,12 +1,14 @@
 """What masks show of the meaning of their values: one small record a mask, for `label_decision` to judge."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.io.labels import Coding, RawMask, as_coding
+from segue.ranks import ranked
 
 _SPECK = 4
 """Pieces of no more pixels than this are slips of the brush, and a value with no more of them tells nothing."""
@@ -35,16 +37,21 @@ class MaskSummary:
     pieces: NDArray[np.int64]
     """Connected components of each value, diagonal neighbours connected, specks left out; 0 where they were not
     counted."""
+    border: NDArray[np.int64]
+    """Pixels of each value on the border of the image (of a volume: of its slices)."""
     colours: NDArray[np.int64] | None = None
     """Packed colour of each value, if the values are indices into a palette."""
+
+
+_COUNTED = ("counts", "inner", "between", "pieces", "border")
+"""The fields of a summary that count something of each value."""
 
 
 def summarise(raw: RawMask) -> MaskSummary:
     """Gather the evidence of one mask."""
     from scipy import ndimage
 
-    values, where, counts = np.unique(raw.values, return_inverse=True, return_counts=True)
-    rank = where.reshape(raw.values.shape).astype(np.int32)
+    values, rank, counts = ranked(raw.values)
     is_inner = ndimage.minimum_filter(rank, size=3) == ndimage.maximum_filter(rank, size=3)
     is_between = (ndimage.minimum_filter(rank, size=5) < rank) & (rank < ndimage.maximum_filter(rank, size=5))
     return MaskSummary(
@@ -52,10 +59,11 @@ def summarise(raw: RawMask) -> MaskSummary:
         coding=raw.coding,
         lossy=raw.lossy,
         values=values,
-        counts=counts.astype(np.int64),
+        counts=counts,
         inner=np.bincount(rank[is_inner], minlength=len(values)).astype(np.int64),
         between=np.bincount(rank[is_between], minlength=len(values)).astype(np.int64),
         pieces=_count_pieces(_middle(rank), len(values)),
+        border=_count_border(rank, len(values)),
         colours=None if raw.palette is None else raw.palette[values],
     )
 
@@ -83,31 +91,16 @@ def recoded(one: MaskSummary, coding: Coding) -> MaskSummary:
     def added(what: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.bincount(where, weights=what, minlength=len(values)).astype(np.int64)
 
-    return MaskSummary(
-        name=one.name,
-        coding=coding,
-        lossy=one.lossy,
-        values=values,
-        counts=added(one.counts),
-        inner=added(one.inner),
-        between=added(one.between),
-        pieces=added(one.pieces),
-    )
+    counted: dict[str, Any] = {name: added(getattr(one, name)) for name in _COUNTED}
+    return replace(one, coding=coding, values=values, colours=None, **counted)
 
 
 def without(one: MaskSummary, ignore: frozenset[int]) -> MaskSummary:
     """The evidence of all values but those to `ignore`."""
     keep = ~np.isin(one.values, list(ignore))
-    return MaskSummary(
-        name=one.name,
-        coding=one.coding,
-        lossy=one.lossy,
-        values=one.values[keep],
-        counts=one.counts[keep],
-        inner=one.inner[keep],
-        between=one.between[keep],
-        pieces=one.pieces[keep],
-    )
+    colours = None if one.colours is None else one.colours[keep]
+    kept: dict[str, Any] = {name: getattr(one, name)[keep] for name in ("values", *_COUNTED)}
+    return replace(one, colours=colours, **kept)
 
 
 def _middle(rank: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -130,6 +123,12 @@ def _count_pieces(rank: NDArray[np.int32], values: int) -> NDArray[np.int64]:
         if box is not None:
             pieces[index] = _solid(np.bincount(ndimage.label(rank[box] == index, structure=whole)[0].ravel())[1:])
     return pieces
+
+
+def _count_border(rank: NDArray[np.int32], values: int) -> NDArray[np.int64]:
+    """(n,) pixels of each of `values` ranks along the edges of the last two axes of `rank`."""
+    sides = (rank[..., :1, :], rank[..., -1:, :], rank[..., 1:-1, :1], rank[..., 1:-1, -1:])
+    return np.bincount(np.concatenate([side.ravel() for side in sides]), minlength=values).astype(np.int64)
 
 
 def _solid(sizes: NDArray[np.int64]) -> int:

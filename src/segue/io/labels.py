@@ -16,6 +16,7 @@ from segue.errors import LabelError
 from segue.io.decoded import DEFAULT_MAX_PIXELS, Decoded
 from segue.io.images import decode
 from segue.io.natural import image_files
+from segue.ranks import ranked
 
 Coding = Literal["gray", "colour"]
 """Whether raw values are numbers, or colours packed as 0xRRGGBB."""
@@ -165,14 +166,15 @@ def _object_ids(values: NDArray[np.int64], spec: LabelSpec, name: str) -> NDArra
 
 def _class_ids(values: NDArray[np.int64], spec: LabelSpec, name: str) -> NDArray[np.int32]:
     table = {**spec.values, **dict.fromkeys(spec.ignore, IGNORE)}
-    present, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    present, ranks, counts = ranked(values)
     known = np.array(sorted(table), np.int64)
     present_as = nearest(present, known, spec.coding) if spec.snap else present
     unknown = ~np.isin(present_as, known)
     if unknown.any():
         raise LabelError(_unknown_values(present[unknown], counts[unknown], spec, name))
     meanings = np.array([table[int(value)] for value in present_as], np.int32)
-    return meanings[where].reshape(values.shape)
+    classes: NDArray[np.int32] = meanings[ranks]
+    return classes
 
 
 def _unknown_values(values: NDArray[Any], counts: NDArray[Any], spec: LabelSpec, name: str) -> str:
@@ -247,7 +249,7 @@ def _read_mask_folder(folder: Path, *, max_pixels: int) -> RawMask:
             ids = np.zeros(one.shape, np.int64)
         if one.shape != ids.shape:
             raise LabelError(f"{path}: its shape is {one.shape}, the masks before it in the folder have {ids.shape}")
-        held = len(np.unique(one))
+        held = len(ranked(one)[0])
         if held > 2 and not raw.lossy:
             raise LabelError(
                 f"{path}: this mask holds {held:,} values, but in this layout (a folder of masks for each image) each "

@@ -1,6 +1,7 @@
 """Names as people count them (t2 before t10), and the stem that pairs an image with its mask."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 IMAGE_SUFFIXES = (
@@ -36,6 +37,11 @@ def stem_of(path: Path) -> str:
         if lower.endswith(suffix) and len(lower) > len(suffix):
             return path.name[: -len(suffix)]
     return path.stem
+
+
+def composed(name: str) -> str:
+    """A name as it is compared with others: macOS writes "a" and two dots where other systems write one letter."""
+    return unicodedata.normalize("NFC", name)
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from segue.errors import LabelError, MissingInputError
 from segue.io.decoded import DEFAULT_MAX_PIXELS
 from segue.io.labels import Coding, as_coding, read_mask, show_value
 from segue.io.same_space import how_apart
+from segue.ranks import ranked
 
 TABLE_SUFFIX = ".csv"
 """How the name of a table of classes ends."""
@@ -172,12 +173,13 @@ def _class_mask(
         )
     table = dict(source.values) or {number: number for number in range(len(classes))}
     values = as_coding(raw, source.coding)
-    present, where = np.unique(values, return_inverse=True)
+    present, ranks, _ = ranked(values)
     unknown = [int(one) for one in present if int(one) not in table]
     if unknown:
         raise LabelError(_unknown_value(source, unknown[0], table, values, classes))
     meanings = np.array([table[int(one)] for one in present], np.int64)
-    return meanings[where].reshape(shape)
+    of_pixels: NDArray[np.int64] = meanings[ranks]
+    return of_pixels
 
 
 def _unknown_value(

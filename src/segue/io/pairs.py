@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segue.io.findings import Finding
-from segue.io.natural import natural_key, stem_of
+from segue.io.natural import composed, natural_key, stem_of
 from segue.io.object_classes import ClassSource
 
 MASK_ENDINGS = ("_masks", "_mask", "_cp_masks", "_labels", "_label", "_seg", "_gt", "-labels")
@@ -89,11 +89,12 @@ def files_of(names: Sequence[str], files: Sequence[Path]) -> dict[str, list[Path
     """The files that belong to each image name, the best first; names without a file are missing.
 
     Equal stems come first, then stems with an ending of masks, then those of which the name's own ending or beginning
-    is taken away, and all three again in any case. A file that two names claim in one step belongs to neither.
+    is taken away, and all three again in any case.
+    Letters that look the same are the same. A file that two names claim in one step belongs to neither.
     """
     found: dict[str, list[Path]] = {}
     left = {path: _stem(path) for path in files}
-    for fold in (str, str.lower):
+    for fold in (composed, _in_any_case):
         for spellings in _STEPS:
             by_stem: dict[str, list[Path]] = defaultdict(list)
             for path, stem in left.items():
@@ -107,6 +108,10 @@ def files_of(names: Sequence[str], files: Sequence[Path]) -> dict[str, list[Path
                     for path in own:
                         del left[path]
     return found
+
+
+def _in_any_case(name: str) -> str:
+    return composed(name).lower()
 
 
 def _same(name: str) -> list[str]:
@@ -138,7 +143,7 @@ def split_by_ending(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
     A file that has a mask of its own is an image, whatever its name (a_gt.png beside a_gt_mask.png).
     """
-    stems = {path: stem_of(path).lower() for path in files}
+    stems = {path: _in_any_case(stem_of(path)) for path in files}
     present = set(stems.values())
     masks = {
         path

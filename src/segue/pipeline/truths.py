@@ -17,7 +17,7 @@ from segue.io.label_decision import CODE_GAP, MAX_CLASSES, decide
 from segue.io.label_evidence import summarise
 from segue.io.labels import LabelSpec, apply_spec, read_mask
 from segue.io.layouts import recognise
-from segue.io.natural import stem_of
+from segue.io.natural import composed, stem_of
 from segue.io.nnunet import JSON_NAME
 
 
@@ -75,7 +75,7 @@ def find_truths(path: Path) -> Truths:
     pairs = _as_data_set(path)
     if pairs is not None:
         told = pairs.description.classes or explicit_spec(pairs.description, source=pairs.root / FILE_NAME)
-        read = tuple((pair.name, partial(_labels_of, pair)) for pair in pairs)
+        read = tuple((composed(pair.name), partial(_labels_of, pair)) for pair in pairs)
         decision = resolve_spec(pairs)
         return Truths(
             read,
@@ -94,7 +94,7 @@ def files_by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """The files by the names of their images. Raises DatasetError if two are for one."""
     found: dict[str, Path] = {}
     for path in paths:
-        other = found.setdefault(stem_of(path), path)
+        other = found.setdefault(composed(stem_of(path)), path)
         if other != path:
             raise DatasetError(f"{other} and {path} are both for one image; move one of them away")
     return found
