@@ -542,6 +542,13 @@ def test_dense_numbered_cells_without_a_background_have_none_and_a_warning_names
     assert f"values = {{ {largest} = 0 }}" in decision.findings[0].remedy
 
 
+def test_two_objects_that_fill_one_mask_stay_two_objects():
+    mask = np.where(np.arange(SIZE) < 0.6 * SIZE, 1, 2) * np.ones((SIZE, 1), np.int64)
+    decision = decided([mask], kind="objects")
+    assert set(apply_spec(raws([mask])[0], decision.spec).ids.ravel()) == {1, 2}
+    assert "no mask holds 0, so nothing is background" in decision.findings[0].reason
+
+
 def test_a_number_around_objects_beside_lines_of_0_is_named_in_a_warning():
     rng = np.random.default_rng(0)
     ids = [discs(rng, 25, radius=(3, 6)) for _ in range(3)]

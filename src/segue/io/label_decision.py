@@ -36,7 +36,9 @@ _EVEN = 2
 _WHITE = 0xFFFFFF
 """The only colour that may be the background of coloured objects where black occurs too, as in their outlines."""
 _LEAST_BORDER = 1 / 3
-"""A background has at least this share of the border of each image."""
+"""A background has at least this share of the border of each image, if there are several."""
+_LEAST_OF_ONE = 2 / 3
+"""The same where there is only one image, for one large object among few can have most of its pixels."""
 _MANY = 20
 """A mask with more single-piece values than this shows objects."""
 
@@ -349,7 +351,8 @@ def _surrounding(masks: Sequence[MaskSummary]) -> int | None:
     """
     telling = [one for one in masks if len(one.values) > 1]
     most = {int(one.values[one.counts.argmax()]) for one in telling}
-    wide = all(one.border[one.counts.argmax()] >= _LEAST_BORDER * one.border.sum() for one in telling)
+    least = _LEAST_BORDER if len(telling) > 1 else _LEAST_OF_ONE
+    wide = all(one.border[one.counts.argmax()] >= least * one.border.sum() for one in telling)
     return most.pop() if len(most) == 1 and wide else None
 
 
